@@ -1,0 +1,80 @@
+"""Run configurations from YAML files and dotted overrides, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from medseg.core.errors import ConfigError
+
+from .sections import RunConfig
+
+_LARGEST_FILE = 1_000_000
+
+
+def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """The configuration in a YAML file, with overrides such as ``training.optimizer.lr=0.003``.
+
+    Raises:
+        ConfigError: If the file is missing, no YAML, or says something that the tree does not allow.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ConfigError(f"{path.name}: larger than {_LARGEST_FILE} bytes, so not a configuration")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"configuration {str(path)!r} cannot be read: {_reason(error)}") from error
+    return parse_config(text, path.name, overrides)
+
+
+def parse_config(text: str, source: str, overrides: Iterable[str] = ()) -> RunConfig:
+    """The configuration in a YAML text; ``source`` names it in errors."""
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{source}: not valid YAML{where}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source}: holds no configuration; `medseg plan DATASET -o {source}` writes one")
+    for override in overrides:
+        _override(tree, override)
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: " + "; ".join(_line(one) for one in error.errors())) from error
+
+
+def dump_config(config: RunConfig) -> str:
+    """The configuration as YAML, complete and in the order of the tree."""
+    tree = config.model_dump(mode="json", exclude_none=True)
+    return yaml.dump(tree, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise ConfigError(f"override {override!r} is not of the form section.key=value")
+    *parents, key = dotted.split(".")
+    here = tree
+    for parent in parents:
+        below = here.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"override {override!r}: {parent!r} is a value, not a section")
+        here = below
+    here[key] = yaml.safe_load(text)
+
+
+def _line(error: ErrorDetails) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "configuration"
+    shown = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
+    return f"{where}: {error['msg']}{shown}"
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or type(error).__name__).lower() if isinstance(error, OSError) else "it is not UTF-8 text"

@@ -1,0 +1,1 @@
+"""The ground: geometry, volumes, labels, errors. numpy only."""

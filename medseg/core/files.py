@@ -1,0 +1,117 @@
+"""Writing that leaves the old file or the new one, and paths that stay where they belong."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import InputError, OutputError
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOTDIR: "a part of its path is a file",
+}
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Temporary path beside ``path`` that takes its place when the block ends well, and vanishes when it does not.
+
+    The temporary name keeps the suffixes of ``path``, so that writers that go by suffix see the right one.
+
+    Raises:
+        OutputError: If the disk is full or the folder cannot be written to.
+    """
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=f"-{path.name}", dir=path.parent)
+        os.close(handle)
+        partial = Path(name)
+        yield partial
+        _flush(partial)
+        partial.chmod(0o644)
+        partial.replace(path)
+    except OSError as error:
+        raise _output_error(path, error) from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Temporary folder beside ``path`` that takes its place, replacing what was there, when the block ends well."""
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", suffix=f"-{path.name}", dir=path.parent))
+        yield partial
+        partial.chmod(0o755)
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent)) / path.name
+            path.replace(old)
+            partial.replace(path)
+            shutil.rmtree(old.parent)
+        else:
+            partial.replace(path)
+    except OSError as error:
+        raise _output_error(path, error) from error
+    finally:
+        if partial is not None and partial.exists():
+            shutil.rmtree(partial)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def confined(root: Path, relative: str | Path) -> Path:
+    """``root / relative``, refused if it would lie outside ``root``.
+
+    Raises:
+        InputError: If the path is absolute or climbs out, also through a symbolic link.
+    """
+    inside = (root / relative).resolve()
+    if Path(relative).is_absolute() or not inside.is_relative_to(root.resolve()):
+        raise InputError(f"path {str(relative)!r} leaves its folder; it must be relative and stay inside")
+    return root / relative
+
+
+def safe_name(text: str) -> str:
+    """``text`` as a file name: letters, digits, ``. _ + -``; never empty, hidden or longer than 120 characters."""
+    return _UNSAFE.sub("_", text).strip("._")[:120] or "unnamed"
+
+
+def existing(path: Path) -> Path:
+    """``path`` if something is there.
+
+    Raises:
+        InputError: If nothing is.
+    """
+    if not path.exists():
+        raise InputError(f"{str(path)!r} does not exist")
+    return path
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _output_error(path: Path, error: OSError) -> OutputError:
+    reason = _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
+    return OutputError(f"cannot write {path.name!r}: {reason}; nothing half-written was left behind")

@@ -1,0 +1,182 @@
+"""What the values of a label map mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import LabelError
+from .volume import LabelMap, Labels, MultiLabelMap
+
+Colour = tuple[int, int, int]
+
+# Okabe and Ito's colours first (safe for colour-blind readers), then hues spread by the golden angle.
+_PALETTE: tuple[Colour, ...] = (
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
+)  # fmt: skip
+_SIDE = re.compile(r"\b(left|right|l|r)\b")
+_OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
+
+
+@dataclass(frozen=True)
+class CodedConcept:
+    """A DICOM coded entry (PS3.3 section 8.8): value, scheme such as ``SCT``, meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One anatomical label: its name, its value in a label map, and how it is shown and coded."""
+
+    name: str
+    value: int
+    colour: Colour
+    code: CodedConcept | None = None
+
+
+@dataclass(frozen=True)
+class Region:
+    """A union of structures that is learned and scored as one; regions may overlap."""
+
+    name: str
+    structures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """The structures of a data set.
+
+    Attributes:
+        structures: Ordered; names and values differ, values are positive (0 is background).
+        regions: Unions to learn instead of the structures themselves; empty for none.
+        ignore: Value of voxels that nobody labelled; left out of losses and scores. None for none.
+        overlapping: Whether the label files hold one mask a structure (a multi-label map).
+    """
+
+    structures: tuple[Structure, ...]
+    regions: tuple[Region, ...] = ()
+    ignore: int | None = None
+    overlapping: bool = False
+    _by_name: Mapping[str, Structure] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.structures:
+            raise LabelError("a label scheme needs at least one structure")
+        object.__setattr__(self, "_by_name", {structure.name: structure for structure in self.structures})
+        values = [structure.value for structure in self.structures]
+        if len(self._by_name) != len(values) or len(set(values)) != len(values):
+            raise LabelError("structure names and values must differ from each other")
+        if min(values) < 1:
+            raise LabelError(f"structure values must be positive (0 is background), got {min(values)}")
+        if self.ignore is not None and self.ignore in (0, *values):
+            raise LabelError(f"the ignore value {self.ignore} is background's or a structure's value")
+        for region in self.regions:
+            unknown = set(region.structures) - set(self._by_name)
+            if unknown or not region.structures:
+                raise LabelError(f"region {region.name!r} names unknown structures: {sorted(unknown)}")
+
+    @classmethod
+    def from_names(cls, values: Mapping[str, int], ignore: int | None = None) -> Self:
+        """Scheme from ``{name: value}`` with colours from the default palette; the value 0 is skipped."""
+        named = [(name, value) for name, value in values.items() if value != 0]
+        return cls(tuple(Structure(n, v, palette_colour(i)) for i, (n, v) in enumerate(named)), ignore=ignore)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the structures, in order."""
+        return tuple(self._by_name)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Values of the structures, in order."""
+        return tuple(structure.value for structure in self.structures)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """What a network learns and what is scored: the regions if there are any, else the structures."""
+        return tuple(region.name for region in self.regions) or self.names
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether at most one target holds in a voxel, so that a softmax and a label map serve."""
+        return not self.regions and not self.overlapping
+
+    def __getitem__(self, name: str) -> Structure:
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise LabelError(f"no structure {name!r}; the scheme has {', '.join(self.names)}") from None
+
+    def mask(self, labels: Labels, target: str) -> NDArray[np.bool_]:
+        """Mask of one target (a structure or a region)."""
+        members = next((region.structures for region in self.regions if region.name == target), (target,))
+        if isinstance(labels, MultiLabelMap):
+            if target in labels.structures:
+                return labels.array[labels.structures.index(target)]
+            rows = [labels.structures.index(name) for name in members]
+            return np.logical_or.reduce(labels.array[rows])
+        return np.isin(labels.array, [self[name].value for name in members])
+
+    def class_indices(self, label_map: LabelMap) -> NDArray[np.uint8]:
+        """Label map as class indices: 0 background, 1 … n the structures in order, 255 where it is to be ignored.
+
+        Raises:
+            LabelError: If a value is not in the scheme.
+        """
+        present = np.unique(label_map.array)
+        unknown = sorted(set(present.tolist()) - {0, *self.values, *([] if self.ignore is None else [self.ignore])})
+        if unknown:
+            known = dict(zip(self.names, self.values, strict=True))
+            raise LabelError(f"label values {unknown[:5]} are not in the scheme {known}")
+        table = np.zeros(int(present.max(initial=0)) + 1, dtype=np.uint8)
+        for index, value in enumerate(self.values, start=1):
+            if value < len(table):
+                table[value] = index
+        if self.ignore is not None and self.ignore < len(table):
+            table[self.ignore] = IGNORE_INDEX
+        return table[label_map.array]
+
+    def from_class_indices(self, indices: NDArray[np.uint8]) -> NDArray[np.integer]:
+        """Values of the scheme from class indices; uint8 where it is wide enough, else uint16."""
+        dtype = np.uint8 if max(self.values) <= 255 else np.uint16
+        return np.array([0, *self.values], dtype=dtype)[indices]
+
+    def lateral_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of structures that differ in their names by left and right only; mirroring would swap them."""
+        names = {_normalised(name): name for name in self.names}
+        pairs = []
+        for name in self.names:
+            partner = names.get(_swapped(name))
+            if partner is not None and partner != name and (partner, name) not in pairs:
+                pairs.append((name, partner))
+        return tuple(pairs)
+
+
+IGNORE_INDEX = 255
+
+
+def palette_colour(index: int) -> Colour:
+    """Default colour of the structure at ``index``, the same in every report and viewer."""
+    if index < len(_PALETTE):
+        return _PALETTE[index]
+    hue = (index * 0.61803398875) % 1.0 * 6
+    rising = hue % 1
+    ramp = [(1, rising, 0), (1 - rising, 1, 0), (0, 1, rising), (0, 1 - rising, 1), (rising, 0, 1), (1, 0, 1 - rising)]
+    red, green, blue = (int(60 + 180 * part) for part in ramp[int(hue)])
+    return red, green, blue
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).lower()
+
+
+def _swapped(name: str) -> str:
+    return _SIDE.sub(lambda match: _OTHER_SIDE[match.group()], _normalised(name))

@@ -1,0 +1,1 @@
+"""From two folders of label maps to scores, intervals and a report."""

@@ -1,0 +1,1 @@
+"""Scores: count once, derive many."""

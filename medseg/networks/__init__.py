@@ -1,0 +1,1 @@
+"""Segmentation networks, 2D and 3D from one code path."""

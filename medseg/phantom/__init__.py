@@ -1,0 +1,1 @@
+"""Generated bodies with known answers, as DICOM studies."""

@@ -1,0 +1,1 @@
+"""The jobs that medseg does, one module a verb."""

@@ -1,0 +1,1 @@
+"""Pictures without a screen: slices, overlays, plots, one-file HTML pages."""

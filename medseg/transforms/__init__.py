@@ -1,0 +1,1 @@
+"""Preprocessing, resampling and augmentation of volumes."""

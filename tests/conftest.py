@@ -1,0 +1,29 @@
+"""Options and fixtures of all tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("medseg", deadline=None, derandomize=True, max_examples=25)
+settings.load_profile("medseg")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--real-data", type=Path, default=None, help="folder with the public research data sets")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--real-data") is None:
+        skip = pytest.mark.skip(reason="needs --real-data DIR")
+        for item in items:
+            if "real_data" in item.keywords:
+                item.add_marker(skip)
+
+
+@pytest.fixture
+def real_data(request: pytest.FixtureRequest) -> Path:
+    """Folder of the public data sets; use it together with the marker real_data."""
+    return Path(request.config.getoption("--real-data")).resolve()

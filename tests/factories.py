@@ -1,0 +1,53 @@
+"""Small data with known answers, made in memory."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from medseg.core.geometry import Geometry, Spacing
+from medseg.core.labels import LabelScheme
+from medseg.core.volume import LabelMap, Volume
+
+ALL_ORIENTATIONS = tuple(
+    "".join(letters) for order in itertools.permutations(("RL", "AP", "SI")) for letters in itertools.product(*order)
+)
+"""The 48 axis codes."""
+
+
+def geometry(shape=(7, 8, 9), spacing: Spacing = (1.0, 1.5, 2.5), codes="RAS", oblique_degrees=0.0) -> Geometry:
+    """Grid with an origin that is not zero, optionally rotated about two world axes."""
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = (-31.0, 12.5, 40.0)
+    angle = np.deg2rad(oblique_degrees)
+    about_x = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    about_z = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    affine[:3, :3] = about_z @ about_x @ affine[:3, :3]
+    return Geometry(shape, affine).reoriented(codes)
+
+
+def volume(grid: Geometry | None = None, channels=("image",), dtype=np.int16, seed=0) -> Volume:
+    """Random volume."""
+    grid = grid or geometry()
+    rng = np.random.default_rng(seed)
+    return Volume(rng.integers(-1000, 1000, (len(channels), *grid.shape)).astype(dtype), grid, channels)
+
+
+def label_map(grid: Geometry | None = None, values=(0, 1, 2), seed=0) -> LabelMap:
+    """Random label map that holds each of the values."""
+    grid = grid or geometry()
+    rng = np.random.default_rng(seed)
+    return LabelMap(rng.choice(np.array(values, dtype=np.uint8), grid.shape), grid)
+
+
+def ball(shape=(32, 32, 32), centre=(15.5, 15.5, 15.5), radius=8.0) -> np.ndarray:
+    """Mask of a ball, in voxels."""
+    grid = np.indices(shape)
+    offset = grid - np.reshape(centre, (3, 1, 1, 1))
+    return (offset**2).sum(0) <= radius**2
+
+
+def scheme(*names: str) -> LabelScheme:
+    """Structures with the values 1, 2, …"""
+    return LabelScheme.from_names({name: value for value, name in enumerate(names or ("one", "two"), start=1)})
