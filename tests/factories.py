@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 
+from medseg.config.sections import RunConfig
 from medseg.core.geometry import Geometry, Spacing
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap, Volume
@@ -51,3 +52,20 @@ def ball(shape=(32, 32, 32), centre=(15.5, 15.5, 15.5), radius=8.0) -> np.ndarra
 def scheme(*names: str) -> LabelScheme:
     """Structures with the values 1, 2, …"""
     return LabelScheme.from_names({name: value for value, name in enumerate(names or ("one", "two"), start=1)})
+
+
+def run_config(dims=3, structures=("one", "two"), **changes) -> RunConfig:
+    """Tiny complete configuration; ``changes`` replace top-level sections."""
+    steps = ((1,) * dims, (2,) * dims)
+    tree = {
+        "name": "tiny",
+        "data": {"folder": "cases"},
+        "channels": [{"name": "image"}],
+        "labels": {"structures": [{"name": name, "value": value} for value, name in enumerate(structures, start=1)]},
+        "preprocessing": {},
+        "network": {"dims": dims, "features": (4, 8), "strides": steps, "kernels": ((3,) * dims,) * 2},
+        "sampling": {"patch": (16, 16, 16 if dims == 3 else 1), "batch": 2},
+        "training": {"budget": {"epochs": 2, "steps": 3}},
+        "device": "cpu",
+    }
+    return RunConfig.model_validate(tree | changes)

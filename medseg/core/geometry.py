@@ -38,15 +38,16 @@ class AxisMap:
         """Array with its last three axes reordered and flipped; leading axes stay; a view, no copy."""
         lead = array.ndim - 3
         moved = array.transpose(*range(lead), *(lead + axis for axis in self.order))
-        return moved[(..., *(slice(None, None, -1 if flip else 1) for flip in self.flips))]
+        steps = [slice(None)] * lead + [slice(None, None, -1 if flip else 1) for flip in self.flips]
+        view: NDArray[T] = moved[tuple(steps)]
+        return view
 
     @property
     def inverse(self) -> AxisMap:
         """The map that undoes this one."""
-        order = [self.order.index(axis) for axis in range(3)]
-        return AxisMap(
-            (order[0], order[1], order[2]), (self.flips[order[0]], self.flips[order[1]], self.flips[order[2]])
-        )
+        first, second, third = (self.order.index(axis) for axis in range(3))
+        flips = (self.flips[first], self.flips[second], self.flips[third])
+        return AxisMap((first, second, third), flips)
 
 
 @dataclass(frozen=True, eq=False)

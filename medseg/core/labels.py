@@ -19,6 +19,8 @@ Colour = tuple[int, int, int]
 _PALETTE: tuple[Colour, ...] = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
 )  # fmt: skip
+IGNORE_INDEX = 255
+"""Class index of voxels that are to be ignored."""
 _SIDE = re.compile(r"\b(left|right|l|r)\b")
 _OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
@@ -78,6 +80,8 @@ class LabelScheme:
             raise LabelError(f"structure values must be positive (0 is background), got {min(values)}")
         if self.ignore is not None and self.ignore in (0, *values):
             raise LabelError(f"the ignore value {self.ignore} is background's or a structure's value")
+        if len(values) >= IGNORE_INDEX:
+            raise LabelError(f"a scheme holds at most {IGNORE_INDEX - 1} structures, got {len(values)}")
         for region in self.regions:
             unknown = set(region.structures) - set(self._by_name)
             if unknown or not region.structures:
@@ -119,11 +123,11 @@ class LabelScheme:
         """Mask of one target (a structure or a region)."""
         members = next((region.structures for region in self.regions if region.name == target), (target,))
         if isinstance(labels, MultiLabelMap):
-            if target in labels.structures:
-                return labels.array[labels.structures.index(target)]
-            rows = [labels.structures.index(name) for name in members]
-            return np.logical_or.reduce(labels.array[rows])
-        return np.isin(labels.array, [self[name].value for name in members])
+            rows = [labels.structures.index(name) for name in ((target,) if target in labels.structures else members)]
+            union: NDArray[np.bool_] = np.any(labels.array[rows], axis=0)
+            return union
+        mask: NDArray[np.bool_] = np.isin(labels.array, [self[name].value for name in members])
+        return mask
 
     def class_indices(self, label_map: LabelMap) -> NDArray[np.uint8]:
         """Label map as class indices: 0 background, 1 … n the structures in order, 255 where it is to be ignored.
@@ -142,12 +146,14 @@ class LabelScheme:
                 table[value] = index
         if self.ignore is not None and self.ignore < len(table):
             table[self.ignore] = IGNORE_INDEX
-        return table[label_map.array]
+        indices: NDArray[np.uint8] = table[label_map.array]
+        return indices
 
     def from_class_indices(self, indices: NDArray[np.uint8]) -> NDArray[np.integer]:
         """Values of the scheme from class indices; uint8 where it is wide enough, else uint16."""
         dtype = np.uint8 if max(self.values) <= 255 else np.uint16
-        return np.array([0, *self.values], dtype=dtype)[indices]
+        values: NDArray[np.integer] = np.array([0, *self.values], dtype=dtype)
+        return values[indices]
 
     def lateral_pairs(self) -> tuple[tuple[str, str], ...]:
         """Pairs of structures that differ in their names by left and right only; mirroring would swap them."""
@@ -158,9 +164,6 @@ class LabelScheme:
             if partner is not None and partner != name and (partner, name) not in pairs:
                 pairs.append((name, partner))
         return tuple(pairs)
-
-
-IGNORE_INDEX = 255
 
 
 def palette_colour(index: int) -> Colour:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import GeometryError, LabelError
-from .geometry import Geometry
+from .geometry import Box, Geometry
 
 T = TypeVar("T", bound=np.generic)
 
@@ -52,6 +52,10 @@ class Volume:
         axes = self.geometry.axis_map(codes)
         return Volume(axes.apply(self.array), self.geometry.mapped(axes), self.channels)
 
+    def cropped(self, box: Box) -> Volume:
+        """The voxels in a box of plain start and stop values."""
+        return Volume(self.array[(slice(None), *box)], self.geometry.cropped(box), self.channels)
+
 
 @dataclass(frozen=True, eq=False)
 class LabelMap:
@@ -76,6 +80,10 @@ class LabelMap:
         """The same voxels with array axes that point to ``codes``."""
         axes = self.geometry.axis_map(codes)
         return LabelMap(axes.apply(self.array), self.geometry.mapped(axes))
+
+    def cropped(self, box: Box) -> LabelMap:
+        """The voxels in a box of plain start and stop values."""
+        return LabelMap(self.array[box], self.geometry.cropped(box))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +114,10 @@ class MultiLabelMap:
         """The same voxels with array axes that point to ``codes``."""
         axes = self.geometry.axis_map(codes)
         return MultiLabelMap(axes.apply(self.array), self.geometry.mapped(axes), self.structures)
+
+    def cropped(self, box: Box) -> MultiLabelMap:
+        """The voxels in a box of plain start and stop values."""
+        return MultiLabelMap(self.array[(slice(None), *box)], self.geometry.cropped(box), self.structures)
 
 
 Labels = LabelMap | MultiLabelMap

@@ -1,0 +1,89 @@
+"""What the command line shows: progress on stderr, tables and JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+ERRORS = Console(stderr=True, highlight=False, soft_wrap=True)
+_RESULTS = Console(highlight=False, soft_wrap=True)
+
+
+class ConsoleProgress:
+    """Draws the stages of a job as bars; plain lines where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        self._bars = Bars(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=ERRORS
+        )
+        self._task: TaskID | None = None
+
+    def start(self, label: str, total: int) -> None:
+        """Show the bar of a new stage."""
+        if not ERRORS.is_terminal:
+            ERRORS.print(f"{label} …", markup=False)
+            return
+        self._bars.start()
+        if self._task is not None:
+            self._bars.update(self._task, visible=False)
+        self._task = self._bars.add_task(label, total=total)
+
+    def advance(self, steps: int = 1) -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._bars.advance(self._task, steps)
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        ERRORS.print(text, markup=False)
+
+    def finish(self) -> None:
+        """Take the bar away."""
+        self._bars.stop()
+        self._task = None
+
+
+def print_table(rows: Sequence[dict[str, Any]], title: str = "", *, as_json: bool = False) -> None:
+    """Print rows of equal keys as a table, or as a JSON list."""
+    if as_json:
+        print_json(list(rows))
+        return
+    if not rows:
+        return
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, overflow="fold", justify="right" if _is_number(rows[0][name]) else "left")
+    for row in rows:
+        table.add_row(*(_shown(value) for value in row.values()))
+    _RESULTS.print(table)
+
+
+def print_json(content: object) -> None:
+    """Print strict JSON on stdout."""
+    print(json.dumps(content, indent=1, default=str, allow_nan=False))
+
+
+def print_line(text: str) -> None:
+    """Print one line on stdout."""
+    _RESULTS.print(text, markup=False)
+
+
+def print_error(text: str) -> None:
+    """Print one red line on stderr."""
+    ERRORS.print(f"error: {text}", style="red", markup=False)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("[", "\\[")

@@ -1,0 +1,1 @@
+"""Data sets: where the cases are, whether they are sound, how they are split and sampled."""

@@ -1,0 +1,86 @@
+"""What a run needs to go on after it was killed, and how it is kept."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from medseg.core.errors import BundleError
+from medseg.core.files import atomic_file
+
+from .ema import AveragedNetwork
+
+
+@dataclass
+class TrainState:
+    """Everything that a resumed run needs, and nothing else.
+
+    Random numbers need no state: each epoch is seeded anew from the seed and its number.
+    """
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    average: AveragedNetwork
+    epoch: int = 0
+    step: int = 0
+    elapsed_s: float = 0.0
+    best_dice: float = float("-inf")
+    stale_validations: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain tensors and numbers, under names without a wrapper's prefix."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "average": self.average.network.state_dict(),
+            "updates": self.average.updates,
+            "counters": {name: getattr(self, name) for name in _COUNTERS},
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take over what ``to_dict`` gave.
+
+        Raises:
+            BundleError: If it belongs to another network or optimizer.
+        """
+        try:
+            self.network.load_state_dict(saved["network"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.scaler.load_state_dict(saved["scaler"])
+            self.average.network.load_state_dict(saved["average"])
+            self.average.updates = saved["updates"]
+            for name in _COUNTERS:
+                setattr(self, name, saved["counters"][name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise BundleError(
+                "the checkpoint belongs to another network or optimizer than the configuration"
+            ) from error
+
+
+_COUNTERS = ("epoch", "step", "elapsed_s", "best_dice", "stale_validations")
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write tensors and numbers so that a crash leaves the old file or the new one."""
+    with atomic_file(path) as partial:
+        torch.save(content, partial)
+
+
+def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read what ``write_checkpoint`` wrote; code in the file is never run.
+
+    Raises:
+        BundleError: If the file is missing or damaged.
+    """
+    try:
+        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)  # noqa: TID251 - the door
+    except (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+        raise BundleError(f"checkpoint {path.name} is missing or damaged; start the run anew or restore it") from error
+    return content

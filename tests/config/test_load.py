@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from factories import run_config
+
+from medseg.config.budget import parse_budget
+from medseg.config.load import dump_config, load_config, parse_config
+from medseg.config.schemes import label_scheme, labels_section
+from medseg.core.errors import ConfigError
+from medseg.core.labels import CodedConcept, LabelScheme, Region, Structure
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+
+
+def test_a_configuration_survives_a_file(tmp_path):
+    config = run_config()
+    (tmp_path / "c.yaml").write_text(dump_config(config))
+    assert load_config(tmp_path / "c.yaml") == config
+
+
+def test_overrides_reach_any_depth():
+    text = dump_config(run_config())
+    changed = parse_config(text, "c.yaml", ["training.optimizer.lr=0.003", "sampling.batch=4", "network.features=[4,8]"])
+    assert changed.training.optimizer.lr == 0.003
+    assert changed.sampling.batch == 4
+    assert changed.network.features == (4, 8)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.optimizer.lr=fast", r"c.yaml: training.optimizer.lr: .* \(got 'fast'\)"),
+        ("training.optimiser.lr=1", "c.yaml: training.optimiser: Extra inputs are not permitted"),
+        ("sampling.batch", "not of the form section.key=value"),
+        ("name.first=x", "'name' is a value, not a section"),
+        ("sampling.patch=[9, 8, 8]", "9 is no multiple of 2"),
+        ("network.dims=2", "strides and kernels need 2 numbers a level"),
+        ("training.budget.minutes=5", "give either epochs or minutes"),
+        ("loss={name: dyce}", "c.yaml: loss: .*dice_ce"),
+        ("network.features=[8]", "one entry a level"),
+        ("channels=[{name: CT, intensity: ct}]", "needs clip, mean and std"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_place(override, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_config(dump_config(run_config()), "c.yaml", [override])
+
+
+def test_files_that_are_no_configuration(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read: no such file"):
+        load_config(tmp_path / "missing.yaml")
+    (tmp_path / "a.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match="a.yaml: not valid YAML at line"):
+        load_config(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_text("")
+    with pytest.raises(ConfigError, match=r"b.yaml: holds no configuration; `medseg plan"):
+        load_config(tmp_path / "b.yaml")
+    (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_config(tmp_path / "c.yaml")
+    (tmp_path / "d.yaml").write_text("x: !!python/object/apply:os.getcwd []")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(tmp_path / "d.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes", "epochs"),
+    [("20min", 20, None), ("1.5h", 90, None), ("90s", 1.5, None), ("200ep", None, 200), ("3 epochs", None, 3)],
+)
+def test_budgets_as_people_write_them(text, minutes, epochs):
+    budget = parse_budget(text)
+    assert (budget.minutes, budget.epochs) == (minutes, epochs)
+
+
+@pytest.mark.parametrize("text", ["20", "min", "0min", "-5ep", "1.5ep", "20 parsecs"])
+def test_budgets_that_are_none(text):
+    with pytest.raises(ConfigError, match="budget"):
+        parse_budget(text)
+
+
+def test_a_scheme_survives_the_configuration():
+    scheme = LabelScheme(
+        (Structure("liver", 6, (1, 2, 3), CodedConcept("10200004", "SCT", "Liver")), Structure("cyst", 7, (4, 5, 6))),
+        (Region("organ", ("liver", "cyst")),),
+        ignore=9,
+    )
+    assert label_scheme(labels_section(scheme)) == scheme
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_configuration_in_the_repository_loads(path):
+    assert load_config(path).name == path.stem
+
+
+def test_there_are_configurations():
+    assert {"demo.yaml", "hippocampus_2d.yaml", "hippocampus_3d.yaml"} <= {path.name for path in CONFIGS}

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from medseg.core.errors import InputError, OutputError
+from medseg.core.files import atomic_file, atomic_folder, confined, existing, safe_name, write_text
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path):
+    target = tmp_path / "new" / "a.nii.gz"
+    with atomic_file(target) as partial:
+        assert partial.name.endswith(".nii.gz")
+        partial.write_bytes(b"x")
+        assert not target.exists()
+    assert target.read_bytes() == b"x"
+    assert [path.name for path in target.parent.iterdir()] == ["a.nii.gz"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError, match="boom"), atomic_file(target) as partial:
+        partial.write_text("half")
+        raise RuntimeError("boom")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    target = tmp_path / "a.txt"
+    with pytest.raises(OutputError, match="cannot write 'a.txt': the disk is full"), atomic_file(target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_replaces_the_old_one_whole(tmp_path):
+    target = tmp_path / "bundle"
+    for content in ("one", "two"):
+        with atomic_folder(target) as partial:
+            (partial / content).write_text(content)
+    assert [path.name for path in target.iterdir()] == ["two"]
+    with pytest.raises(OutputError, match="disk is full"), atomic_folder(target) as partial:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert [path.name for path in target.iterdir()] == ["two"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_part_of_the_path_that_is_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot write 'a.txt'"):
+        write_text(tmp_path / "file" / "a.txt", "")
+
+
+@pytest.mark.parametrize("path", ["../out", "/etc/passwd", "in/../../out"])
+def test_paths_stay_inside(tmp_path, path):
+    with pytest.raises(InputError, match="leaves its folder"):
+        confined(tmp_path, path)
+
+
+def test_a_link_may_not_lead_outside(tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "link").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="leaves its folder"):
+        confined(tmp_path / "root", "link/secret")
+    assert confined(tmp_path / "root", "a/b") == tmp_path / "root" / "a" / "b"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("case 7", "case_7"), ("../../x", "x"), ("", "unnamed"), (".hidden", "hidden"), ("a" * 300, "a" * 120), ("ä/ö", "unnamed")],
+)
+def test_any_text_becomes_a_file_name(text, name):
+    assert safe_name(text) == name
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match="'nowhere' does not exist"):
+        existing(type(tmp_path)("nowhere"))

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from factories import scheme
+
+from medseg.core.errors import LabelError
+from medseg.core.geometry import Geometry
+from medseg.core.labels import IGNORE_INDEX, LabelScheme, Region, Structure, palette_colour
+from medseg.core.volume import LabelMap, MultiLabelMap
+
+
+def line(*values: int) -> LabelMap:
+    return LabelMap(np.array(values, dtype=np.int16).reshape(-1, 1, 1), Geometry.from_spacing((len(values), 1, 1)))
+
+
+def test_background_is_no_structure():
+    assert LabelScheme.from_names({"background": 0, "liver": 6}).names == ("liver",)
+
+
+def test_values_become_class_indices_and_come_back():
+    spaced = LabelScheme.from_names({"liver": 6, "spleen": 300})
+    indices = spaced.class_indices(line(0, 6, 300, 6))
+    assert indices.ravel().tolist() == [0, 1, 2, 1]
+    assert spaced.from_class_indices(indices).ravel().tolist() == [0, 6, 300, 6]
+
+
+def test_ignored_voxels_have_an_index_of_their_own():
+    sparse = LabelScheme.from_names({"liver": 1}, ignore=9)
+    assert sparse.class_indices(line(0, 9, 1)).ravel().tolist() == [0, IGNORE_INDEX, 1]
+
+
+@pytest.mark.parametrize("value", [3, -1])
+def test_a_value_that_is_not_in_the_scheme_is_refused(value):
+    with pytest.raises(LabelError, match=rf"label values \[{value}\] are not in the scheme"):
+        scheme().class_indices(line(0, value, 1))
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs"),
+    [
+        (("left kidney", "right kidney", "liver"), [("left kidney", "right kidney")]),
+        (("kidney_left", "Kidney_Right"), [("kidney_left", "Kidney_Right")]),
+        (("lung L", "lung-r"), [("lung L", "lung-r")]),
+        (("left_upper_lobe", "right_upper_lobe", "left_lower_lobe"), [("left_upper_lobe", "right_upper_lobe")]),
+        (("brightness", "leftover", "liver"), []),
+        (("left kidney", "liver"), []),
+    ],
+)
+def test_left_and_right_are_found_by_name(names, pairs):
+    assert list(scheme(*names).lateral_pairs()) == pairs
+
+
+def test_a_region_is_the_union_of_its_structures():
+    tumour = LabelScheme(
+        (Structure("oedema", 1, (1, 1, 1)), Structure("core", 2, (2, 2, 2))),
+        regions=(Region("whole", ("oedema", "core")), Region("core only", ("core",))),
+    )
+    assert tumour.targets == ("whole", "core only")
+    assert not tumour.is_exclusive
+    assert tumour.mask(line(0, 1, 2), "whole").ravel().tolist() == [False, True, True]
+    masks = MultiLabelMap(np.array([[0, 1], [1, 0]], bool).reshape(2, 2, 1, 1), Geometry.from_spacing((2, 1, 1)), tumour.names)
+    assert tumour.mask(masks, "whole").ravel().tolist() == [True, True]
+    assert tumour.mask(masks, "core").ravel().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: LabelScheme(()), "at least one structure"),
+        (lambda: LabelScheme((Structure("a", 1, (0, 0, 0)), Structure("a", 2, (0, 0, 0)))), "must differ"),
+        (lambda: LabelScheme((Structure("a", 1, (0, 0, 0)), Structure("b", 1, (0, 0, 0)))), "must differ"),
+        (lambda: LabelScheme((Structure("a", -1, (0, 0, 0)),)), "must be positive"),
+        (lambda: LabelScheme.from_names({"a": 1}, ignore=1), "ignore value 1"),
+        (lambda: LabelScheme((Structure("a", 1, (0, 0, 0)),), (Region("r", ("b",)),)), "names unknown structures"),
+        (lambda: LabelScheme.from_names({str(n): n for n in range(1, 300)}), "at most 254 structures"),
+    ],
+)
+def test_a_broken_scheme_is_refused(make, message):
+    with pytest.raises(LabelError, match=message):
+        make()
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(LabelError, match="no structure 'heart'; the scheme has one, two"):
+        scheme()["heart"]
+
+
+def test_the_first_hundred_colours_differ():
+    assert len({palette_colour(index) for index in range(100)}) == 100
