@@ -5,11 +5,15 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+from torch import nn
 
+from medseg.config.schemes import label_scheme
 from medseg.config.sections import RunConfig
 from medseg.core.geometry import Geometry, Spacing
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap, Volume
+from medseg.inference.bundle import Bundle, TrainingFacts, output_channels
+from medseg.networks.build import build_network
 
 ALL_ORIENTATIONS = tuple(
     "".join(letters) for order in itertools.permutations(("RL", "AP", "SI")) for letters in itertools.product(*order)
@@ -69,3 +73,14 @@ def run_config(dims=3, structures=("one", "two"), **changes) -> RunConfig:
         "device": "cpu",
     }
     return RunConfig.model_validate(tree | changes)
+
+
+def bundle(network: nn.Module | None = None, **changes) -> Bundle:
+    """Model with random weights, or with a network of one's own, for images of about 16³ voxels of 1 mm."""
+    config = run_config(**changes)
+    labels = label_scheme(config.labels)
+    network = network or build_network(config.network, len(config.channels), output_channels(labels))
+    facts = TrainingFacts.from_grids(
+        tuple(channel.name for channel in config.channels), [Geometry.from_spacing((16, 16, 16))]
+    )
+    return Bundle(config, labels, network.eval(), facts)

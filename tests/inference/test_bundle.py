@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+from factories import bundle, geometry
+
+from medseg.core.errors import BundleError
+from medseg.inference.bundle import BundleRecords, TrainingFacts, output_channels, read_bundle, write_bundle
+
+RECORDS = BundleRecords({"train": ["a"], "validation": [], "test": []}, {"summary": []})
+
+
+def test_a_bundle_is_the_same_model_wherever_it_is_opened(tmp_path):
+    model = bundle()
+    write_bundle(tmp_path / "bundle", model, RECORDS)
+    (tmp_path / "bundle").rename(tmp_path / "elsewhere")
+    again = read_bundle(tmp_path / "elsewhere")
+    assert (again.config, again.scheme, again.facts) == (model.config, model.scheme, model.facts)
+    image = torch.randn(1, 1, 16, 16, 16)
+    torch.testing.assert_close(again.network(image), model.network(image))
+    assert not again.network.training
+
+
+def test_a_bundle_says_what_made_it(tmp_path):
+    write_bundle(tmp_path / "bundle", bundle(), RECORDS)
+    assert json.loads((tmp_path / "bundle" / "versions.json").read_text())["torch"] == torch.__version__
+    assert json.loads((tmp_path / "bundle" / "split.json").read_text())["train"] == ["a"]
+
+
+def test_facts_are_measured_along_right_anterior_superior():
+    grids = [geometry(codes=codes, shape=(10, 20, 30), spacing=(1.0, 2.0, 3.0)) for codes in ("RAS", "SPL")]
+    facts = TrainingFacts.from_grids(("CT",), grids)
+    assert facts.spacing_min == facts.spacing_max == pytest.approx((1, 2, 3))
+    assert facts.extent_max_mm == pytest.approx((10, 40, 90))
+
+
+def test_overlapping_targets_need_no_background_channel():
+    assert output_channels(bundle().scheme) == 3
+    labels = {"structures": [{"name": "a", "value": 1}], "overlapping": True}
+    assert output_channels(bundle(labels=labels).scheme) == 1
+
+
+def test_a_folder_that_is_no_bundle(tmp_path):
+    with pytest.raises(BundleError, match=r"is no bundle: it needs config.yaml and model.safetensors"):
+        read_bundle(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("model.safetensors", b"\x00" * 40, "model.safetensors is damaged"),
+        ("facts.json", b"{}", "facts cannot be read"),
+        ("config.yaml", b"name: x", "configuration or facts cannot be read"),
+    ],
+)
+def test_a_damaged_part_is_named(tmp_path, name, content, message):
+    write_bundle(tmp_path / "bundle", bundle(), RECORDS)
+    (tmp_path / "bundle" / name).write_bytes(content)
+    with pytest.raises(BundleError, match=message):
+        read_bundle(tmp_path / "bundle")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    write_bundle(tmp_path / "bundle", bundle(), RECORDS)
+    safetensors.torch.save_file({"encoder": torch.zeros(3)}, tmp_path / "bundle" / "model.safetensors")
+    with pytest.raises(BundleError, match="weights belong to another network"):
+        read_bundle(tmp_path / "bundle")

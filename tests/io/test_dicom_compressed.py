@@ -1,0 +1,186 @@
+"""Compressed pixels, against the encoder's input, and against SimpleITK for files of other makers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gdcm
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dicom_factories import OBLIQUE, Grid, enhanced_dataset, only_series, read_folder, series_datasets, voxels, write_files, write_series
+from pydicom import uid
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, generate_frames
+
+from medseg.core.errors import ReadError
+from medseg.io.dicom_codestream import FrameHeader, frame_header
+from medseg.io.dicom_encoding import DECODERS
+from medseg.io.dicom_instance import Image, read_instance
+from medseg.io.dicom_pixels import read_frames
+from medseg.io.dicom_read import read_series
+
+LOSSLESS = [uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless]
+
+
+def compressed(datasets, syntax):
+    for dataset in datasets:
+        dataset.compress(syntax, encoding_plugin=DECODERS[syntax], generate_instance_uid=False)
+    return datasets
+
+
+def write_compressed(folder, syntax, stored, grid=OBLIQUE, **elements):
+    write_files(folder, compressed(series_datasets(grid, stored, **elements), syntax), syntax)
+
+
+def recoded(path, syntax):
+    """Compress a file in place by GDCM."""
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(syntax))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda syntax: syntax.keyword)
+@pytest.mark.parametrize(
+    ("dtype", "low", "high", "stored_bits"),
+    [(np.uint8, 0, 256, 8), (np.uint16, 0, 4096, 12), (np.uint16, 0, 65536, 16), (np.int16, -1024, 3000, 16)],
+)
+def test_lossless_series_is_exact(tmp_path, syntax, dtype, low, high, stored_bits):
+    stored = voxels(OBLIQUE, low, high, dtype=dtype)
+    write_compressed(tmp_path, syntax, stored, BitsStored=stored_bits, HighBit=stored_bits - 1)
+    volume = read_folder(tmp_path)
+    np.testing.assert_array_equal(volume.array[0], stored)
+    np.testing.assert_allclose(volume.geometry.affine, OBLIQUE.affine, atol=1e-6)
+
+
+@pytest.mark.parametrize("syntax", [gdcm.TransferSyntax.JPEGLosslessProcess14, gdcm.TransferSyntax.JPEGLosslessProcess14_1])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+def test_lossless_jpeg_is_exact(tmp_path, syntax, dtype):
+    stored = write_series(tmp_path, OBLIQUE, voxels(OBLIQUE, 0, 4096, dtype=dtype))
+    for path in tmp_path.iterdir():
+        recoded(path, syntax)
+    np.testing.assert_array_equal(read_folder(tmp_path).array[0], stored)
+
+
+def test_baseline_jpeg_is_close(tmp_path):
+    grid = Grid(columns=32, rows=24, slices=3)
+    smooth = (np.indices((32, 24, 3)).sum(0) * 3).astype(np.uint8)
+    write_series(tmp_path, grid, smooth)
+    for path in tmp_path.iterdir():
+        recoded(path, gdcm.TransferSyntax.JPEGBaselineProcess1)
+    series = only_series(tmp_path)
+    array = read_series(series).array[0]
+    assert np.abs(array - smooth.astype(int)).max() <= 8
+    first = sitk.GetArrayFromImage(sitk.ReadImage(str(series.files[0])))[0].T
+    np.testing.assert_array_equal(array[:, :, 0], first)
+
+
+def frames_of(path) -> tuple[Image, np.ndarray]:
+    image = read_instance(path).image
+    assert isinstance(image, Image), image
+    return image, np.stack(list(read_frames(path, image.encoding)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MR_small.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_implicit.dcm",
+        "MR_small_jp2klossless.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "MR_small_padded.dcm",
+        "MR_small_RLE.dcm",
+        "CT_small.dcm",
+        "ExplVR_BigEnd.dcm",
+        "693_J2KI.dcm",
+        "JPEG2000.dcm",
+        "JPEGLSNearLossless_16.dcm",
+        "J2K_pixelrep_mismatch.dcm",
+    ],
+)
+def test_files_of_other_makers_agree_with_simpleitk(name):
+    path = Path(get_testdata_file(name, download=False))
+    instance = read_instance(path)
+    if not isinstance(instance.image, Image):
+        pytest.skip(str(instance.image))
+    image, frames = frames_of(path)
+    plane = image.planes[0]
+    expected = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+    np.testing.assert_array_equal(frames * plane.slope + plane.intercept, expected)
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda syntax: syntax.keyword)
+def test_frame_of_another_size_is_refused_before_decoding(tmp_path, syntax):
+    write_compressed(tmp_path, syntax, voxels(OBLIQUE), Rows=70)
+    with pytest.raises(ReadError, match="a compressed frame is 9 x 7 x 1, its data set says 9 x 70 x 1|pixel data cannot"):
+        read_folder(tmp_path)
+
+
+def lying(change):
+    """One frame of JPEG 2000 whose bytes were changed."""
+    dataset = compressed(series_datasets(Grid(slices=1), voxels(Grid(slices=1))), uid.JPEG2000Lossless)[0]
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = encapsulate([change(frame)])
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda frame: b"nothing at all", "a compressed frame has no header of its kind"),
+        (lambda frame: frame[:30], "a compressed frame has no header of its kind"),
+        (lambda frame: frame[: len(frame) // 2], "pixel data cannot be read"),
+        (lambda frame: frame[:42] + b"\x1f" + frame[43:], "a compressed frame has 32 bits, allocated are 16"),
+        (lambda frame: frame[:8] + b"\x7f\xff\xff\xff" + frame[12:], "a compressed frame is 2147483647 x 7 x 1"),
+    ],
+)
+def test_damaged_frame(tmp_path, change, message):
+    write_files(tmp_path, [lying(change)], uid.JPEG2000Lossless)
+    with pytest.raises(ReadError, match=f"series of 1 files: {message}"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("has_table", [True, False])
+def test_too_few_frames(tmp_path, has_table):
+    (dataset,) = compressed([enhanced_dataset(OBLIQUE, voxels(OBLIQUE), range(5))], uid.JPEG2000Lossless)
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=5))
+    dataset.PixelData = encapsulate(frames[:4], has_bot=has_table)
+    write_files(tmp_path, [dataset], uid.JPEG2000Lossless)
+    with pytest.raises(ReadError, match=r"pixel data (holds 4 of 5 frames|cannot be read \(ValueError\))"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "bits", "message"),
+    [
+        (uid.MPEG2MPML, 8, "a transfer syntax that cannot be decoded, such as video"),
+        (uid.UID("1.2.3.4.5.6.7.8"), 8, "a transfer syntax that cannot be decoded, such as video"),
+        (uid.JPEGExtended12Bit, 12, "lossy JPEG of 12 bits cannot be decoded; convert it with dcmdjpeg"),
+    ],
+)
+def test_what_cannot_be_decoded_says_so_by_its_header(tmp_path, syntax, bits, message):
+    datasets = compressed(series_datasets(OBLIQUE, voxels(OBLIQUE)), uid.RLELossless)
+    for dataset in datasets:
+        dataset.BitsStored, dataset.HighBit = bits, bits - 1
+    write_files(tmp_path, datasets, syntax)
+    problem = only_series(tmp_path).problem
+    assert message in problem
+    assert "1.2.3" not in problem
+
+
+def test_frame_headers():
+    jpeg = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xff\xc0\x00\x0b\x08\x00\x07\x00\x09\x01"
+    assert frame_header(jpeg) == FrameHeader(rows=7, columns=9, samples=1, precision=8)
+    assert frame_header(b"\xff\xd8\xff\xda\x00\x04abcdefghijklmn") is None
+    assert frame_header(b"\xff\xd8\x00\x00") is None
+    assert frame_header(b"") is None

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+import medseg
+from medseg.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    path for path in (ROOT / "docs").rglob("*.md") if "generated" not in path.parts and "_build" not in path.parts
+)
+TEXTS = [*PAGES, *sorted(ROOT.glob("*.md"))]
+GENERATED = ("reference/generated/cli.md", "reference/generated/configuration.md", "reference/generated/python.md")
+
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+reference = pytest.importorskip("generated_reference", reason="needs sphinx, from the extra docs")
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def runnable_blocks(text: str) -> list[str]:
+    return re.findall(r"^% runnable\n```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(text: str) -> list[list[str]]:
+    blocks = re.findall(r"^```(?:console|sh|bash)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    words = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines]
+    return [[word.removeprefix(".venv/bin/") for word in line] for line in words if line and "medseg" in line[0]]
+
+
+def anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.replace("`", "")).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_reference_lists_exactly_the_public_names():
+    listed = re.findall(r"^\.\. auto\w+:: medseg\.(\w+)$", reference.python_page(), re.MULTILINE)
+    assert sorted(listed) == sorted(medseg._HOMES)
+
+
+def test_the_command_reference_lists_every_command_and_option():
+    page, group = reference.cli_page(), typer.main.get_command(app)
+    for command in group.list_commands(typer.Context(group)):
+        section = page.split(f"## medseg {command}\n")[1].split("\n## ")[0]
+        for parameter in group.get_command(typer.Context(group), command).params:
+            assert all(option in section for option in parameter.opts if option.startswith("-"))
+
+
+def test_the_configuration_reference_lists_every_field():
+    page = reference.configuration_page()
+    assert "| `training` | `TrainingSection` | required |" in page
+    assert "| `lr` | `float > 0` | `0.001` | Peak learning rate. |" in page
+    assert "| `precision` | `auto or fp32 or bf16 or fp16` | `auto` |" in page
+    assert page.count("\n## ") == len(set(re.findall(r"^## (\w+)$", page, re.MULTILINE)))
+
+
+@pytest.mark.parametrize("page", [page for page in TEXTS if runnable_blocks(page.read_text("utf-8"))], ids=name)
+def test_runnable_code_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in runnable_blocks(page.read_text("utf-8")):
+        exec(compile(block, page.name, "exec"), names)  # noqa: S102 - our own pages
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=name)
+def test_links_to_files_and_headings_resolve(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if file.is_relative_to(ROOT / "docs") and str(file.relative_to(ROOT / "docs")) in GENERATED:
+            continue
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("page", [page for page in TEXTS if commands(page.read_text("utf-8"))], ids=name)
+def test_commands_in_the_text_exist_with_their_options(page):
+    group = typer.main.get_command(app)
+    context = typer.Context(group)
+    for _, *words in commands(page.read_text("utf-8")):
+        if words[0].startswith("-"):
+            continue
+        command = group.get_command(context, words[0])
+        assert command is not None, words[0]
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in words[1:] if word.startswith("-")} <= known

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+from torch import nn
+
+from medseg.core.errors import BundleError
+from medseg.training.ema import AveragedNetwork
+from medseg.training.state import TrainState, read_checkpoint, write_checkpoint
+
+CPU = torch.device("cpu")
+
+
+def state(width=3) -> TrainState:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, width), nn.BatchNorm1d(width))
+    optimizer = torch.optim.AdamW(network.parameters())
+    return TrainState(network, optimizer, torch.amp.GradScaler("cpu", enabled=False), AveragedNetwork(network, 0.9))
+
+
+def advanced(one: TrainState, steps=3) -> TrainState:
+    for _ in range(steps):
+        one.network(torch.randn(4, 2)).square().sum().backward()
+        one.optimizer.step()
+        one.average.update(one.network)
+        one.step += 1
+    return one
+
+
+def test_a_checkpoint_restores_everything(tmp_path):
+    before, after = advanced(state()), state()
+    before.best_dice, before.epoch = 0.5, 7
+    write_checkpoint(tmp_path / "last.pt", before.to_dict())
+    after.restore(read_checkpoint(tmp_path / "last.pt", CPU))
+    assert (after.step, after.epoch, after.best_dice, after.average.updates) == (3, 7, 0.5, 3)
+    for network in ("network", "average"):
+        one, other = (getattr(s, network) for s in (before, after))
+        one, other = (getattr(n, "network", n).state_dict() for n in (one, other))
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    write_checkpoint(tmp_path / "last.pt", state(width=3).to_dict())
+    with pytest.raises(BundleError, match="belongs to another network"):
+        state(width=4).restore(read_checkpoint(tmp_path / "last.pt", CPU))
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch pwned",)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04nonsense", b"no checkpoint"])
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path, content):
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(BundleError, match="last.pt is missing or damaged"):
+        read_checkpoint(tmp_path / "last.pt", CPU)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"network": Evil()}, tmp_path / "last.pt")
+    with pytest.raises(BundleError, match="damaged"):
+        read_checkpoint(tmp_path / "last.pt", CPU)
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_the_average_is_torchs_own_with_the_same_decay():
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    one = state()
+    ours = AveragedNetwork(one.network, 0.05)  # below (1 + n) / (10 + n) from the start
+    theirs = AveragedModel(one.network, multi_avg_fn=get_ema_multi_avg_fn(0.05))
+    theirs.update_parameters(one.network)
+    for _ in range(5):
+        advanced(one, 1)
+        ours.update(one.network)
+        theirs.update_parameters(one.network)
+    for mine, other in zip(ours.network.parameters(), theirs.module.parameters(), strict=True):
+        torch.testing.assert_close(mine, other)
+
+
+def test_the_average_forgets_its_random_start():
+    network = nn.Linear(1, 1)
+    average = AveragedNetwork(network, 0.999)
+    with torch.no_grad():
+        network.weight.fill_(5.0)
+    for _ in range(50):
+        average.update(network)
+    assert float(average.network.weight.detach()) == pytest.approx(5.0, abs=0.1)
