@@ -9,6 +9,7 @@ from torch import nn
 
 from medseg.config.schemes import label_scheme
 from medseg.config.sections import RunConfig
+from medseg.core.case import CaseId
 from medseg.core.geometry import Geometry, Spacing
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap, Volume
@@ -84,3 +85,12 @@ def bundle(network: nn.Module | None = None, **changes) -> Bundle:
         tuple(channel.name for channel in config.channels), [Geometry.from_spacing((16, 16, 16))]
     )
     return Bundle(config, labels, network.eval(), facts)
+
+
+def prepared_arrays(target: np.ndarray, targets=2, image: np.ndarray | None = None) -> PreparedArrays:
+    """Preprocessed case in memory; the image is zero, or one's own."""
+    from medseg.data.cache import PreparedArrays, foreground_voxels
+
+    image = np.zeros(target.shape[-3:], np.float32) if image is None else image.astype(np.float32)
+    grid = Geometry.from_spacing(target.shape[-3:])
+    return PreparedArrays(CaseId("case"), image[None], target, foreground_voxels(target, targets), grid)

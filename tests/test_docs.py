@@ -32,9 +32,9 @@ def runnable_blocks(text: str) -> list[str]:
 
 def commands(text: str) -> list[list[str]]:
     blocks = re.findall(r"^```(?:console|sh|bash)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    lines = "".join(blocks).replace("\\\n", " ").splitlines() + re.findall(r"^    (.*medseg .*)$", text, re.MULTILINE)
     words = [shlex.split(line.removeprefix("$ "), comments=True) for line in lines]
-    return [[word.removeprefix(".venv/bin/") for word in line] for line in words if line and "medseg" in line[0]]
+    return [line for line in words if line and Path(line[0]).name == "medseg"]
 
 
 def anchors(path: Path) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -72,6 +73,11 @@ def print_json(content: object) -> None:
 def print_line(text: str) -> None:
     """Print one line on stdout."""
     _RESULTS.print(text, markup=False)
+
+
+def show_report(path: Path, *, as_json: bool = False) -> None:
+    """Say where a report lies; on stderr if stdout holds JSON."""
+    (ERRORS if as_json else _RESULTS).print(f"report: {path}", markup=False)
 
 
 def print_error(text: str) -> None:

@@ -241,7 +241,7 @@ class AugmentationSection(Section):
     scale_range: tuple[PositiveFloat, PositiveFloat] = (0.7, 1.4)
     """Zoom factors."""
     noise: Fraction = 0.1
-    """Probability of Gaussian noise, variance up to 0.1."""
+    """Probability of Gaussian noise, standard deviation up to 0.1."""
     blur: Fraction = 0.2
     """Probability of a Gaussian blur, sigma 0.5 to 1 voxel."""
     brightness: Fraction = 0.15
@@ -304,7 +304,8 @@ class TrainingSection(Section):
     patience: PositiveInt | None = None
     """Stop after so many validations without a better mean Dice."""
     class_weights: tuple[PositiveFloat, ...] | None = None
-    """A weight for each target (and first the background, for losses that count it); none is all ones."""
+    """A weight for each output of the network: first the background where targets exclude each other, then each
+    target; none is all ones."""
     seed: int = 0
     """Seed of everything random."""
     workers: NonNegativeInt = 0

@@ -34,9 +34,9 @@ class Case:
             raise GeometryError(f"case {self.id}: {grid_difference(self.image, self.label)}")
 
 
-def grid_difference(image: Volume | Labels, label: Volume | Labels) -> str:
+def grid_difference(first: Volume | Labels, second: Volume | Labels, names: str = "image and label") -> str:
     """One clause that says how two grids differ."""
-    one, other = image.geometry, label.geometry
+    one, other = first.geometry, second.geometry
     if one.shape != other.shape:
-        return f"image and label lie on different grids: shapes {one.shape} and {other.shape}"
-    return f"image and label lie on different grids: same-index voxels are up to {one.offset(other):.3g} mm apart"
+        return f"{names} lie on different grids: shapes {one.shape} and {other.shape}"
+    return f"{names} lie on different grids: same-index voxels are up to {one.offset(other):.3g} mm apart"

@@ -21,6 +21,7 @@ _REASONS = {
     errno.EPERM: "no permission to write there",
     errno.EROFS: "the file system is read-only",
     errno.ENOTDIR: "a part of its path is a file",
+    errno.EEXIST: "a part of its path is a file",
 }
 
 

@@ -9,11 +9,13 @@ _OWN = "medseg"
 _HANDLER = "medseg-redacted"
 _UID = re.compile(r"\b\d+(?:\.\d+){3,}\b")
 _QUOTED_PATH = re.compile(r"(['\"])(?:(?!\1)[^\n])*[/\\](?:(?!\1)[^\n])*\1")
-_PATH = re.compile(r"(?<![\w/])(?:[A-Za-z]:[/\\]|\\\\|~/|\.{1,2}/|/)(?=\S)[^\n'\":]*|[^\s'\"]+[/\\][^\s'\"]*\.\w{1,6}\b")
+_PATH = re.compile(
+    r"(?<![\w/])(?:[A-Za-z]:[/\\]|\\\\|~/|\.{1,2}/|/)(?=\S)[^\n'\":]*|[^\s'\"]+[/\\][^\s'\"]*\.\w{1,6}\b"
+)
 _QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
 
 
-def redacted(text: str, quotes: bool = False) -> str:
+def redacted(text: str, *, quotes: bool = False) -> str:
     """``text`` without UIDs, paths and control characters.
 
     A path without quotes counts as ending at a colon, a quote or the end of the line: its parts may hold spaces.

@@ -53,7 +53,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         rng = np.random.default_rng((self._seed, number))
         block = self._sampler.draw(rng)
-        params = sample_params(self._augmentation, self._dims, self._patch, rng)
+        params = sample_params(self._augmentation, self._dims, self._patch, rng, len(block.image))
         image, target = augment(torch.from_numpy(block.image), torch.from_numpy(block.target), params)
         if self._dims == 2:
             image, target = image.squeeze(-1), target.squeeze(-1)

@@ -33,41 +33,44 @@ class PatchSampler:
 
     Args:
         cases: Preprocessed cases, at least one.
-        shape: Voxels of a block; blocks reach beyond small images and are filled with zeros there.
+        patch: Voxels of a patch; patches reach beyond images that are smaller, and only beyond those.
+        block: Voxels that are cut out around each patch, for augmentation to turn and zoom; zeros beyond the image.
         foreground: Share of the patches centred on a structure.
     """
 
-    def __init__(self, cases: Sequence[PreparedArrays], shape: Shape, foreground: float) -> None:
+    def __init__(self, cases: Sequence[PreparedArrays], patch: Shape, block: Shape, foreground: float) -> None:
         if not cases:
             raise DataError("no case to draw patches from")
         self._cases = list(cases)
-        self._shape = shape
+        self._patch = patch
+        self._block = block
         self._foreground = foreground
-        holders = [
-            [n for n, case in enumerate(cases) if len(case.foreground[t])] for t in range(len(cases[0].foreground))
-        ]
-        self._holders = [found for found in holders if found]
-        self._targets = [target for target, found in enumerate(holders) if found]
+        targets = range(len(cases[0].foreground))
+        holders = [[n for n, case in enumerate(cases) if len(case.foreground[target])] for target in targets]
+        self._holders = {target: found for target, found in zip(targets, holders, strict=True) if found}
 
     def draw(self, rng: np.random.Generator) -> Patch:
-        """The next patch."""
-        if self._targets and rng.random() < self._foreground:
-            chosen = int(rng.integers(len(self._targets)))
-            case = self._cases[int(rng.choice(self._holders[chosen]))]
-            voxels = case.foreground[self._targets[chosen]]
-            centre = voxels[int(rng.integers(len(voxels)))]
-            start = [int(c) - n // 2 for c, n in zip(centre, self._shape, strict=True)]
-            start = self._inside(start, case.image.shape[1:])
+        """The next block, with its patch in the middle."""
+        if self._holders and rng.random() < self._foreground:
+            case, start = self._on_a_structure(rng)
         else:
             case = self._cases[int(rng.integers(len(self._cases)))]
-            rooms = [size - n for size, n in zip(case.image.shape[1:], self._shape, strict=True)]
-            start = [int(rng.integers(min(0, room), max(0, room) + 1)) for room in rooms]
-        return Patch(cut(case.image, start, self._shape), cut(case.target, start, self._shape))
+            start = [int(rng.integers(low, high + 1)) for low, high in self._rooms(case)]
+        first = [s - (b - p) // 2 for s, b, p in zip(start, self._block, self._patch, strict=True)]
+        return Patch(cut(case.image, first, self._block), cut(case.target, first, self._block))
 
-    def _inside(self, start: Sequence[int], size: Sequence[int]) -> list[int]:
-        """Moved so that the block reaches no further beyond the image than it must."""
-        rooms = [n - m for n, m in zip(size, self._shape, strict=True)]
-        return [min(max(first, min(0, room)), max(0, room)) for first, room in zip(start, rooms, strict=True)]
+    def _on_a_structure(self, rng: np.random.Generator) -> tuple[PreparedArrays, list[int]]:
+        target = int(rng.choice([*self._holders]))
+        case = self._cases[int(rng.choice(self._holders[target]))]
+        voxels = case.foreground[target]
+        centre = voxels[int(rng.integers(len(voxels)))]
+        start = [int(c) - n // 2 for c, n in zip(centre, self._patch, strict=True)]
+        return case, [min(max(s, low), high) for s, (low, high) in zip(start, self._rooms(case), strict=True)]
+
+    def _rooms(self, case: PreparedArrays) -> list[tuple[int, int]]:
+        """Smallest and largest first voxel of a patch along each axis."""
+        rooms = [size - n for size, n in zip(case.image.shape[1:], self._patch, strict=True)]
+        return [(min(0, room), max(0, room)) for room in rooms]
 
 
 def cut(array: NDArray[T], start: Sequence[int], shape: Shape) -> NDArray[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -43,11 +44,10 @@ class RingAccumulator:
         sums = [torch.from_numpy(total).to(device) for total in grid.importance_sums()]
         shapes = [[-1 if axis == other else 1 for other in range(3)] for axis in range(3)]
         self._sums = [total.reshape(shape) for total, shape in zip(sums, shapes, strict=True)]
-        plane = self._ring[0].numel() // self._depth * channels * self._ring.element_size()
-        self._planes = max(1, _EMIT_BYTES // plane)
+        self._planes = max(1, _EMIT_BYTES * self._depth // self._ring.nbytes)
 
     def add(self, start: Shape, probabilities: Tensor) -> None:
-        """Add the window that begins at ``start``: probabilities ``(t, *roi)``; voxels outside the image are dropped."""
+        """Add the probabilities ``(t, *roi)`` of the window that begins at ``start``; what lies outside is dropped."""
         first = max(0, start[self._axis - 1])
         self._release(first)
         box, inside = self._clipped(start)
@@ -79,9 +79,10 @@ class RingAccumulator:
             for first in range(begin, end, self._planes):
                 last = min(end, first + self._planes)
                 part = self._ring_part(first, last)
-                for axis, total in enumerate(self._sums):
-                    part /= total.narrow(axis, first, last - first) if axis == self._axis - 1 else total
-                self._sink(first, part)
+                along = self._axis - 1
+                sums = [*self._sums]
+                sums[along] = sums[along].narrow(along, first, last - first)
+                self._sink(first, part.div_(sums[0] * sums[1] * sums[2]))
                 part.zero_()
         self._finished = max(self._finished, until)
 
@@ -98,7 +99,10 @@ class RingAccumulator:
 
 def ring_shape(grid: WindowGrid, channels: int) -> tuple[int, int, int, int]:
     """Shape of the ring that a grid of windows needs."""
-    i, j, k = (
-        min(n, grid.window.roi[axis]) if axis == grid.stream_axis else n for axis, n in enumerate(grid.shape)
-    )
+    i, j, k = (min(n, grid.window.roi[axis]) if axis == grid.stream_axis else n for axis, n in enumerate(grid.shape))
     return channels, i, j, k
+
+
+def ring_bytes(grid: WindowGrid, channels: int) -> int:
+    """Memory that the ring takes."""
+    return 4 * math.prod(ring_shape(grid, channels))

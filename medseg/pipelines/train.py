@@ -194,7 +194,7 @@ def _fit(
 
 def _finish(run: _Run, bundle: Bundle) -> TrainResult:
     """Choose the clean-up on the validation cases, score them on their own grids, write the bundle."""
-    settings = PredictionSettings(device=run.process.device.type, postprocess=False)
+    settings = PredictionSettings(device=run.config.device, postprocess=False)
     predictor = Predictor(bundle, settings)
     pairs = predicted_pairs(lambda case: predictor.predict(case.image).labels, _cases(run))
     chosen = choose_postprocessing(pairs, run.scheme)

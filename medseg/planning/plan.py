@@ -31,6 +31,9 @@ from .topology import fitted, unet_for
 
 _ANISOTROPY = 3.0
 _FEWEST_STEPS = 1500
+# Bodies are nearly symmetric from left to right only; a short training cannot afford to learn the other mirror images
+# too (hippocampus, 150 steps: Dice 0.81 with left-right mirroring, 0.74 with all).
+_MANY_STEPS = 20_000
 _WIDTHS = (32, 24, 16, 12, 8)
 _MOST_FEATURES = {2: 512, 3: 320}
 _CPU_BATCH = {2: 12, 3: 2}
@@ -90,7 +93,9 @@ def make_plan(measured: Fingerprint, scheme: LabelScheme, request: Request) -> P
     orientation = _orientation(measured, request.dims)
     spacing = _target_spacing(measured, request.dims, orientation)
     size = _size(measured, spacing, orientation, request)
-    mirror, notes = mirror_axes(scheme, orientation, request.dims)
+    allowed, notes = mirror_axes(scheme, orientation, request.dims)
+    is_short = measured.unit is LengthUnit.MM and _steps(size, len(measured.channels), request) < _MANY_STEPS
+    mirror = tuple(axis for axis in allowed if not is_short or orientation[axis] in "RL")
     config = RunConfig(
         name=request.name,
         data=request.data,
@@ -184,6 +189,15 @@ def _affordable(size: _Size, channels: int, request: Request) -> bool:
     fits = training_bytes(size.network, size.patch, size.batch, request.device) < _memory(request.device)
     minutes = request.budget.minutes
     return fits and (minutes is None or seconds * _FEWEST_STEPS <= 60 * minutes)
+
+
+def _steps(size: _Size, channels: int, request: Request) -> float:
+    """Training steps that the budget allows."""
+    budget = request.budget
+    if budget.epochs is not None:
+        return budget.epochs * budget.steps
+    assert budget.minutes is not None  # noqa: S101 - the section has one of both
+    return 60 * budget.minutes / step_seconds(size.network, size.patch, channels, size.batch, request.device)
 
 
 def _merit(size: _Size) -> float:

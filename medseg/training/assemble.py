@@ -43,7 +43,7 @@ def new_loader(config: RunConfig, cases: list[PreparedArrays], process: Process)
     """Batches of augmented patches."""
     patch: Shape = config.sampling.patch
     block = source_patch(patch, config.augmentation)
-    sampler = PatchSampler(cases, block, config.sampling.foreground)
+    sampler = PatchSampler(cases, patch, block, config.sampling.foreground)
     dataset = PatchDataset(sampler, patch, config.augmentation, config.network.dims, config.training.seed)
     training = config.training
     plan = BatchPlan(

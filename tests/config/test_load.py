@@ -22,7 +22,9 @@ def test_a_configuration_survives_a_file(tmp_path):
 
 def test_overrides_reach_any_depth():
     text = dump_config(run_config())
-    changed = parse_config(text, "c.yaml", ["training.optimizer.lr=0.003", "sampling.batch=4", "network.features=[4,8]"])
+    changed = parse_config(
+        text, "c.yaml", ["training.optimizer.lr=0.003", "sampling.batch=4", "network.features=[4,8]"]
+    )
     assert changed.training.optimizer.lr == 0.003
     assert changed.sampling.batch == 4
     assert changed.network.features == (4, 8)

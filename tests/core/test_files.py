@@ -69,7 +69,14 @@ def test_a_link_may_not_lead_outside(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("case 7", "case_7"), ("../../x", "x"), ("", "unnamed"), (".hidden", "hidden"), ("a" * 300, "a" * 120), ("ä/ö", "unnamed")],
+    [
+        ("case 7", "case_7"),
+        ("../../x", "x"),
+        ("", "unnamed"),
+        (".hidden", "hidden"),
+        ("a" * 300, "a" * 120),
+        ("ä/ö", "unnamed"),
+    ],
 )
 def test_any_text_becomes_a_file_name(text, name):
     assert safe_name(text) == name

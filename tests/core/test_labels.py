@@ -59,7 +59,9 @@ def test_a_region_is_the_union_of_its_structures():
     assert tumour.targets == ("whole", "core only")
     assert not tumour.is_exclusive
     assert tumour.mask(line(0, 1, 2), "whole").ravel().tolist() == [False, True, True]
-    masks = MultiLabelMap(np.array([[0, 1], [1, 0]], bool).reshape(2, 2, 1, 1), Geometry.from_spacing((2, 1, 1)), tumour.names)
+    masks = MultiLabelMap(
+        np.array([[0, 1], [1, 0]], bool).reshape(2, 2, 1, 1), Geometry.from_spacing((2, 1, 1)), tumour.names
+    )
     assert tumour.mask(masks, "whole").ravel().tolist() == [True, True]
     assert tumour.mask(masks, "core").ravel().tolist() == [True, False]
 

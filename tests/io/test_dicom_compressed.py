@@ -8,28 +8,40 @@ import gdcm
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from dicom_factories import OBLIQUE, Grid, enhanced_dataset, only_series, read_folder, series_datasets, voxels, write_files, write_series
+from dicom_factories import (
+    Grid,
+    enhanced_dataset,
+    only_series,
+    read_folder,
+    series_datasets,
+    voxels,
+    write_files,
+    write_series,
+)
 from pydicom import uid
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
 
 from medseg.core.errors import ReadError
 from medseg.io.dicom_codestream import FrameHeader, frame_header
-from medseg.io.dicom_encoding import DECODERS
 from medseg.io.dicom_instance import Image, read_instance
 from medseg.io.dicom_pixels import read_frames
 from medseg.io.dicom_read import read_series
 
-LOSSLESS = [uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.RLELossless]
+LARGE = Grid(columns=41, rows=33, tilt_degrees=(12.0, -25.0, 7.0))
+"""Large enough for the default number of resolutions of JPEG 2000."""
+ONE = Grid(columns=41, rows=33, slices=1)
+ENCODERS = {uid.JPEG2000Lossless: "pylibjpeg", uid.JPEGLSLossless: "pyjpegls", uid.RLELossless: "pylibjpeg"}
+LOSSLESS = list(ENCODERS)
 
 
 def compressed(datasets, syntax):
     for dataset in datasets:
-        dataset.compress(syntax, encoding_plugin=DECODERS[syntax], generate_instance_uid=False)
+        dataset.compress(syntax, encoding_plugin=ENCODERS[syntax], generate_instance_uid=False)
     return datasets
 
 
-def write_compressed(folder, syntax, stored, grid=OBLIQUE, **elements):
+def write_compressed(folder, syntax, stored, grid=LARGE, **elements):
     write_files(folder, compressed(series_datasets(grid, stored, **elements), syntax), syntax)
 
 
@@ -55,17 +67,19 @@ def recoded(path, syntax):
     [(np.uint8, 0, 256, 8), (np.uint16, 0, 4096, 12), (np.uint16, 0, 65536, 16), (np.int16, -1024, 3000, 16)],
 )
 def test_lossless_series_is_exact(tmp_path, syntax, dtype, low, high, stored_bits):
-    stored = voxels(OBLIQUE, low, high, dtype=dtype)
+    stored = voxels(LARGE, low, high, dtype=dtype)
     write_compressed(tmp_path, syntax, stored, BitsStored=stored_bits, HighBit=stored_bits - 1)
     volume = read_folder(tmp_path)
     np.testing.assert_array_equal(volume.array[0], stored)
-    np.testing.assert_allclose(volume.geometry.affine, OBLIQUE.affine, atol=1e-6)
+    np.testing.assert_allclose(volume.geometry.affine, LARGE.affine, atol=1e-6)
 
 
-@pytest.mark.parametrize("syntax", [gdcm.TransferSyntax.JPEGLosslessProcess14, gdcm.TransferSyntax.JPEGLosslessProcess14_1])
+@pytest.mark.parametrize(
+    "syntax", [gdcm.TransferSyntax.JPEGLosslessProcess14, gdcm.TransferSyntax.JPEGLosslessProcess14_1]
+)
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16])
 def test_lossless_jpeg_is_exact(tmp_path, syntax, dtype):
-    stored = write_series(tmp_path, OBLIQUE, voxels(OBLIQUE, 0, 4096, dtype=dtype))
+    stored = write_series(tmp_path, LARGE, voxels(LARGE, 0, 4096, dtype=dtype))
     for path in tmp_path.iterdir():
         recoded(path, syntax)
     np.testing.assert_array_equal(read_folder(tmp_path).array[0], stored)
@@ -84,12 +98,6 @@ def test_baseline_jpeg_is_close(tmp_path):
     np.testing.assert_array_equal(array[:, :, 0], first)
 
 
-def frames_of(path) -> tuple[Image, np.ndarray]:
-    image = read_instance(path).image
-    assert isinstance(image, Image), image
-    return image, np.stack(list(read_frames(path, image.encoding)))
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -101,19 +109,17 @@ def frames_of(path) -> tuple[Image, np.ndarray]:
         "MR_small_padded.dcm",
         "MR_small_RLE.dcm",
         "CT_small.dcm",
-        "ExplVR_BigEnd.dcm",
+        "MR_small_expb.dcm",
         "693_J2KI.dcm",
-        "JPEG2000.dcm",
-        "JPEGLSNearLossless_16.dcm",
         "J2K_pixelrep_mismatch.dcm",
+        "examples_overlay.dcm",
     ],
 )
 def test_files_of_other_makers_agree_with_simpleitk(name):
     path = Path(get_testdata_file(name, download=False))
-    instance = read_instance(path)
-    if not isinstance(instance.image, Image):
-        pytest.skip(str(instance.image))
-    image, frames = frames_of(path)
+    image = read_instance(path).image
+    assert isinstance(image, Image)
+    frames = np.stack(list(read_frames(path, image.encoding)))
     plane = image.planes[0]
     expected = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     np.testing.assert_array_equal(frames * plane.slope + plane.intercept, expected)
@@ -121,14 +127,19 @@ def test_files_of_other_makers_agree_with_simpleitk(name):
 
 @pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda syntax: syntax.keyword)
 def test_frame_of_another_size_is_refused_before_decoding(tmp_path, syntax):
-    write_compressed(tmp_path, syntax, voxels(OBLIQUE), Rows=70)
-    with pytest.raises(ReadError, match="a compressed frame is 9 x 7 x 1, its data set says 9 x 70 x 1|pixel data cannot"):
+    datasets = compressed(series_datasets(LARGE, voxels(LARGE)), syntax)
+    for dataset in datasets:
+        dataset.Rows = 340
+    write_files(tmp_path, datasets, syntax)
+    with pytest.raises(
+        ReadError, match="frame is 41 x 33 x 1, its data set says 41 x 340 x 1|pixel data cannot be read"
+    ):
         read_folder(tmp_path)
 
 
 def lying(change):
     """One frame of JPEG 2000 whose bytes were changed."""
-    dataset = compressed(series_datasets(Grid(slices=1), voxels(Grid(slices=1))), uid.JPEG2000Lossless)[0]
+    dataset = compressed(series_datasets(ONE, voxels(ONE)), uid.JPEG2000Lossless)[0]
     (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
     dataset.PixelData = encapsulate([change(frame)])
     return dataset
@@ -141,7 +152,7 @@ def lying(change):
         (lambda frame: frame[:30], "a compressed frame has no header of its kind"),
         (lambda frame: frame[: len(frame) // 2], "pixel data cannot be read"),
         (lambda frame: frame[:42] + b"\x1f" + frame[43:], "a compressed frame has 32 bits, allocated are 16"),
-        (lambda frame: frame[:8] + b"\x7f\xff\xff\xff" + frame[12:], "a compressed frame is 2147483647 x 7 x 1"),
+        (lambda frame: frame[:8] + b"\x7f\xff\xff\xff" + frame[12:], "a compressed frame is 2147483647 x 33 x 1"),
     ],
 )
 def test_damaged_frame(tmp_path, change, message):
@@ -152,7 +163,7 @@ def test_damaged_frame(tmp_path, change, message):
 
 @pytest.mark.parametrize("has_table", [True, False])
 def test_too_few_frames(tmp_path, has_table):
-    (dataset,) = compressed([enhanced_dataset(OBLIQUE, voxels(OBLIQUE), range(5))], uid.JPEG2000Lossless)
+    (dataset,) = compressed([enhanced_dataset(LARGE, voxels(LARGE), range(5))], uid.JPEG2000Lossless)
     frames = list(generate_frames(dataset.PixelData, number_of_frames=5))
     dataset.PixelData = encapsulate(frames[:4], has_bot=has_table)
     write_files(tmp_path, [dataset], uid.JPEG2000Lossless)
@@ -164,18 +175,18 @@ def test_too_few_frames(tmp_path, has_table):
     ("syntax", "bits", "message"),
     [
         (uid.MPEG2MPML, 8, "a transfer syntax that cannot be decoded, such as video"),
-        (uid.UID("1.2.3.4.5.6.7.8"), 8, "a transfer syntax that cannot be decoded, such as video"),
+        (uid.UID("1.2.840.10008.1.2.4.95"), 8, "a transfer syntax that cannot be decoded, such as video"),
         (uid.JPEGExtended12Bit, 12, "lossy JPEG of 12 bits cannot be decoded; convert it with dcmdjpeg"),
     ],
 )
 def test_what_cannot_be_decoded_says_so_by_its_header(tmp_path, syntax, bits, message):
-    datasets = compressed(series_datasets(OBLIQUE, voxels(OBLIQUE)), uid.RLELossless)
+    datasets = compressed(series_datasets(LARGE, voxels(LARGE)), uid.RLELossless)
     for dataset in datasets:
         dataset.BitsStored, dataset.HighBit = bits, bits - 1
     write_files(tmp_path, datasets, syntax)
     problem = only_series(tmp_path).problem
     assert message in problem
-    assert "1.2.3" not in problem
+    assert "1.2" not in problem
 
 
 def test_frame_headers():

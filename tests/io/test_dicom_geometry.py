@@ -60,7 +60,10 @@ def repeated(keyword, values):
         copies = [series_datasets(GRID, voxels(GRID)) for _ in values]
         for value, copy in zip(values, copies, strict=True):
             for one in copy:
-                one.SeriesInstanceUID, one.StudyInstanceUID = datasets[0].SeriesInstanceUID, datasets[0].StudyInstanceUID
+                one.SeriesInstanceUID, one.StudyInstanceUID = (
+                    datasets[0].SeriesInstanceUID,
+                    datasets[0].StudyInstanceUID,
+                )
                 one.FrameOfReferenceUID = datasets[0].FrameOfReferenceUID
                 setattr(one, keyword, value)
         return [one for copy in copies for one in copy]
@@ -100,7 +103,11 @@ BROKEN = {
         GeometryError,
         "slices shift sideways by 3.50 mm over 17.5 mm, a gantry tilt of 11.3 degrees; resample the series",
     ),
-    "mixed orientation": (turned, GeometryError, "slices of 2 orientations, tilted by up to 90.0 degrees to each other"),
+    "mixed orientation": (
+        turned,
+        GeometryError,
+        "slices of 2 orientations, tilted by up to 90.0 degrees to each other",
+    ),
     "mixed sizes": (resized, GeometryError, "slices differ in size: 4 x 5 and 9 x 7 pixels"),
     "mixed pixel spacing": (
         with_element(3, "PixelSpacing", ["1.5", "0.75"]),
@@ -109,7 +116,9 @@ BROKEN = {
     ),
     "no pixel spacing": (with_element(3, "PixelSpacing", ["0", "0"]), GeometryError, "pixel spacing must be positive"),
     "skew axes": (
-        lambda datasets: [setattr(one, "ImageOrientationPatient", [1, 0, 0, 0.1, 0.995, 0]) for one in datasets] and None,
+        lambda datasets: (
+            [setattr(one, "ImageOrientationPatient", [1, 0, 0, 0.1, 0.995, 0]) for one in datasets] and None
+        ),
         GeometryError,
         "image orientation is not two unit vectors at a right angle",
     ),

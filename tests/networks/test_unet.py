@@ -40,7 +40,9 @@ def test_examples_of_a_batch_do_not_know_each_other():
     network, images = unet().eval(), torch.randn(3, 2, 8, 8, 4)
     together = network(images)
     for index in range(3):
-        torch.testing.assert_close(together[index : index + 1], network(images[index : index + 1]), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            together[index : index + 1], network(images[index : index + 1]), atol=1e-5, rtol=1e-4
+        )
 
 
 def test_parameters_are_monais():

@@ -111,7 +111,7 @@ def test_stripped_images_are_cropped():
 
 def test_a_left_right_pair_switches_that_mirroring_off_and_says_so():
     labels = scheme("left kidney", "right kidney")
-    plan = plan_for(measured(voxels={"left kidney": 5, "right kidney": 9}), labels=labels)
+    plan = plan_for(measured(voxels={"left kidney": 5, "right kidney": 9}), minutes=2000.0, labels=labels)
     assert plan.config.augmentation.mirror_axes == (1, 2)
     assert any("left-right mirroring is off" in note for note in plan.notes)
     assert mirror_axes(labels, "ASR", 3)[0] == (0, 1)
@@ -122,3 +122,11 @@ def test_a_left_right_pair_switches_that_mirroring_off_and_says_so():
 def test_default_budgets_differ_by_device():
     assert default_budget(TWO_CORES).minutes == 60
     assert default_budget(BIG_GPU).epochs == 200
+
+
+def test_a_short_training_mirrors_left_and_right_only():
+    assert plan_for(measured(), minutes=20).config.augmentation.mirror_axes == (0,)
+    assert plan_for(measured(), minutes=5000).config.augmentation.mirror_axes == (0, 1, 2)
+    labels = scheme("left kidney", "right kidney")
+    sided = plan_for(measured(voxels={"left kidney": 5, "right kidney": 9}), minutes=20, labels=labels)
+    assert sided.config.augmentation.mirror_axes == ()

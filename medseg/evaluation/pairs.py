@@ -1,0 +1,155 @@
+"""Which prediction goes with which reference."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from medseg.core.case import CaseId
+from medseg.core.errors import InputError
+from medseg.core.files import confined, existing
+from medseg.data.dataset import CaseFiles, Dataset
+from medseg.data.documents import read_text
+from medseg.io.formats import SUFFIXES, image_stem
+
+PREDICTIONS = "predictions.csv"
+_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in (".jpg", ".jpeg", ".dcm"))
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prediction and its reference.
+
+    Attributes:
+        case: Name of the case.
+        patient: Whose it is; the case itself where nobody says.
+        predicted: File of the prediction.
+        reference: File of the reference.
+        files: The case in its data set, if it comes from one; there the images are.
+    """
+
+    case: CaseId
+    patient: str
+    predicted: Path
+    reference: Path
+    files: CaseFiles | None = None
+
+
+@dataclass(frozen=True)
+class Matching:
+    """All pairs, and what has no partner."""
+
+    pairs: tuple[Pair, ...]
+    without_reference: tuple[CaseId, ...] = ()
+    without_prediction: tuple[CaseId, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Reference:
+    label: Path
+    patient: str
+    files: CaseFiles | None = None
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """A file and the names that its case may have, the surest first."""
+
+    path: Path
+    names: tuple[str, ...]
+
+
+def match(predicted: Path, reference: Path | Dataset) -> Matching:
+    """Pairs by name: by the case in ``predictions.csv`` if there is one, else by file name without its suffix.
+
+    Args:
+        predicted: A file, or a folder of them.
+        reference: A data set, a folder of label maps, or one file. Two files are a pair whatever their names.
+
+    Raises:
+        InputError: If a path does not exist, a folder holds two files of one name, or nothing matches.
+    """
+    existing(predicted)
+    if isinstance(reference, Path) and reference.is_file() and predicted.is_file():
+        case = CaseId(image_stem(reference))
+        return Matching((Pair(case, case, predicted, reference),))
+    candidates = _references(reference)
+    chosen = _predictions(predicted)
+    pairs: dict[str, Pair] = {}
+    alone = []
+    for one in chosen:
+        name = next((name for name in one.names if name in candidates), None)
+        if name is None:
+            alone.append(CaseId(one.names[0]))
+        elif name in pairs:
+            raise InputError(f"two predictions belong to case {name!r}; keep one of them")
+        else:
+            found = candidates[name]
+            pairs[name] = Pair(CaseId(name), found.patient, one.path, found.label, found.files)
+    if not pairs:
+        raise InputError(_no_match(alone, candidates))
+    rest = [] if predicted.is_file() else [CaseId(name) for name in candidates if name not in pairs]
+    return Matching(tuple(pairs[name] for name in candidates if name in pairs), tuple(alone), tuple(rest))
+
+
+def label_files(folder: Path) -> dict[str, Path]:
+    """Files of a folder that may hold a label map, by name without suffix.
+
+    Raises:
+        InputError: If two of them have one name.
+    """
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if not path.name.lower().endswith(_SUFFIXES) or path.name.startswith(".") or not path.is_file():
+            continue
+        name = image_stem(path)
+        if name in files:
+            raise InputError(f"{folder.name!r} holds two files for {name!r}: {files[name].name} and {path.name}")
+        files[name] = path
+    return files
+
+
+def _references(reference: Path | Dataset) -> Mapping[str, _Reference]:
+    if isinstance(reference, Dataset):
+        labelled = ((files, files.label) for files in reference.cases)
+        return {files.id: _Reference(label, files.patient, files) for files, label in labelled if label is not None}
+    files = {image_stem(reference): reference} if existing(reference).is_file() else label_files(reference)
+    return {name: _Reference(path, name) for name, path in files.items()}
+
+
+def _predictions(predicted: Path) -> list[_Predicted]:
+    if predicted.is_file():
+        return [_Predicted(predicted, (image_stem(predicted),))]
+    if (predicted / PREDICTIONS).is_file():
+        return _listed(predicted / PREDICTIONS)
+    return [_Predicted(path, (name,)) for name, path in label_files(predicted).items()]
+
+
+def _listed(table: Path) -> list[_Predicted]:
+    """What a folder's ``predictions.csv`` names: rows with an output, under their case and their file name."""
+    reader = csv.DictReader(io.StringIO(read_text(table)))
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise InputError(f"{table.name} is no table: {error}") from error
+    if "output" not in (reader.fieldnames or ()):
+        raise InputError(f"{table.name} has no column 'output'; `medseg predict` writes one")
+    found = []
+    for row in rows:
+        if row["output"]:
+            path = confined(table.parent, row["output"])
+            names = tuple(name for name in (row.get("case"), image_stem(path)) if name)
+            found.append(_Predicted(path, names))
+    return found
+
+
+def _no_match(predictions: Iterable[str], references: Iterable[str]) -> str:
+    lists = []
+    for kind, names in (("predictions", sorted(predictions)), ("references", sorted(references))):
+        more = ", …" if len(names) > _SHOWN else ""
+        lists.append(f"{len(names)} {kind} ({', '.join(names[:_SHOWN])}{more})" if names else f"no {kind}")
+    return f"no prediction has a reference of its name: {lists[0]}, {lists[1]}"

@@ -1,0 +1,255 @@
+"""The header of one DICOM file: read within bounds, as plain text and numbers, without the pixels.
+
+Values are decoded here rather than by pydicom's value classes: those warn with the value in the message, and cost
+more than the rest of the reading.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from pydicom.datadict import dictionary_VR, keyword_for_tag
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
+
+from medseg.core.errors import DataError, ReadError
+
+_MAX_HEADER_BYTES = 2**26
+_LEAST_COST = 2**7
+_SMALL_READ = 2**16
+_MIN_INFLATED = 2**24
+_MAX_INFLATED = 2**29
+_MAX_RATIO = 100
+_UNDEFINED = 0xFFFFFFFF
+_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
+_NUMBER_TYPES = {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8"}
+
+
+@dataclass(frozen=True)
+class PixelElement:
+    """Where the value of Pixel Data lies.
+
+    Attributes:
+        offset: Of its first byte, in the file, or in the inflated data set where the file is deflated.
+        length: In bytes; None if encapsulated (PS3.5 section A.4).
+        available: Bytes from ``offset`` to the end.
+        deflated_at: Where in the file the deflated data set begins; None if it is not deflated.
+        is_float: Whether it is Float or Double Float Pixel Data.
+    """
+
+    offset: int
+    length: int | None
+    available: int
+    deflated_at: int | None
+    is_float: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """The asked elements of one file, its transfer syntax and its pixel element, if there is one."""
+
+    dataset: Dataset
+    syntax: str
+    pixels: PixelElement | None
+
+    @property
+    def is_big_endian(self) -> bool:
+        """Whether numbers are stored most significant byte first."""
+        return self.syntax == str(ExplicitVRBigEndian)
+
+
+def read_header(path: Path, tags: tuple[int, ...]) -> Header | None:
+    """The elements ``tags`` of a DICOM file; None if it is no DICOM file, or a DICOMDIR.
+
+    Args:
+        path: A regular file, with or without the preamble of PS3.10.
+        tags: Elements to keep; those of the top level that are not among them are skipped unread.
+
+    Raises:
+        ReadError: If the file is DICOM but cannot be parsed within the limits.
+    """
+    with parsing(), path.open("rb") as file:
+        return _parse(file, tags)
+
+
+@contextlib.contextmanager
+def parsing(what: str = "a DICOM header") -> Iterator[None]:
+    """Turns whatever a parser throws at a damaged or hostile file into a ReadError that quotes nothing of it."""
+    try:
+        yield
+    except DataError:
+        raise
+    except OSError as error:
+        raise ReadError(f"a file cannot be read ({error.strerror or 'damaged'})") from None
+    except Exception as error:  # noqa: BLE001 - a hostile file may raise anything, RecursionError and MemoryError too
+        raise ReadError(f"{what} cannot be read ({type(error).__name__})") from None
+
+
+def open_inflated(file: BinaryIO, start: int) -> BinaryIO:
+    """The deflated data set that begins at ``start``, inflated in memory (PS3.5 section A.5).
+
+    Raises:
+        ReadError: If it grows past 512 MiB, or past 16 MiB and a hundred times its size.
+    """
+    if file.seek(0, io.SEEK_END) - start > _MAX_INFLATED:
+        raise ReadError(f"a deflated DICOM file is larger than the limit of {_MAX_INFLATED >> 20} MiB")
+    file.seek(start)
+    packed = file.read()
+    limit = min(_MAX_INFLATED, max(_MIN_INFLATED, _MAX_RATIO * len(packed)))
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, limit + 1)
+    if len(inflated) > limit:
+        raise ReadError(f"a deflated DICOM file grows past the limit of {limit >> 20} MiB")
+    return io.BytesIO(inflated)
+
+
+def text(dataset: Dataset, tag: int) -> str:
+    """The element as printable text, backslashes between its values; empty if absent."""
+    element = dataset.get_item(tag, keep_deferred=True)
+    if element is None or not isinstance(element.value, bytes):
+        return ""
+    encodings = dataset.original_character_set or "iso8859"
+    encoding = encodings if isinstance(encodings, str) else encodings[0]
+    decoded = element.value.decode(encoding, errors="replace")
+    return "".join(letter for letter in decoded if letter.isprintable()).strip()
+
+
+def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
+    """The element's numbers; empty if absent.
+
+    Raises:
+        ReadError: If a value is no finite number.
+    """
+    element = dataset.get_item(tag, keep_deferred=True)
+    if element is None or not isinstance(element.value, bytes) or not element.value:
+        return ()
+    representation = element.VR if element.VR not in (None, "UN") else dictionary_VR(tag)
+    try:
+        if representation in _NUMBER_TYPES:
+            order = "<" if element.is_little_endian else ">"
+            values = np.frombuffer(element.value, order + _NUMBER_TYPES[representation]).astype(np.float64)
+        else:
+            values = np.array([float(part) for part in element.value.decode("ascii").strip(" \0").split("\\")])
+    except ValueError:
+        values = np.array([np.nan])
+    if not np.isfinite(values).all():
+        raise ReadError(f"{keyword_for_tag(tag)} is not a number")
+    return tuple(values.tolist())
+
+
+def integer(dataset: Dataset, tag: int, default: int) -> int:
+    """The element's first number as an integer; ``default`` if absent."""
+    values = numbers(dataset, tag)
+    return int(values[0]) if values else default
+
+
+def items(dataset: Dataset, tag: int) -> list[Dataset]:
+    """The items of a sequence; empty if absent."""
+    return list(dataset[tag].value) if tag in dataset else []
+
+
+class _BoundedStream:
+    """What pydicom needs of a file, with a budget for what it reads.
+
+    Every read has a least cost, so that a file of millions of empty elements ends too; what is skipped is free.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream = stream
+        self._size = size
+        self._left = _MAX_HEADER_BYTES
+        self.seek = stream.seek
+        self.tell = stream.tell
+
+    def read(self, size: int) -> bytes:
+        self._left -= max(min(size, self._size), _LEAST_COST)
+        if self._left < 0:
+            raise ReadError(f"a DICOM header is longer than {_MAX_HEADER_BYTES >> 20} MiB")
+        if size > _SMALL_READ and size > self._size - self.tell():
+            raise ReadError("a DICOM file ends inside an element")
+        return self._stream.read(size)
+
+
+def _parse(file: BinaryIO, tags: tuple[int, ...]) -> Header | None:
+    size = file.seek(0, io.SEEK_END)
+    start = _start(file)
+    if start is None:
+        return None
+    file.seek(start)
+    meta = read_dataset(_BoundedStream(file, size), False, True, stop_when=_after_meta)
+    if text(meta, 0x00020002) == str(MediaStorageDirectoryStorage):
+        return None
+    syntax = text(meta, 0x00020010) or _guessed_syntax(file)
+    stream, deflated_at = file, None
+    if syntax == str(DeflatedExplicitVRLittleEndian):
+        deflated_at = file.tell()
+        stream = open_inflated(file, deflated_at)
+        size = len(stream.getbuffer()) if isinstance(stream, io.BytesIO) else size
+    implicit = syntax == str(ImplicitVRLittleEndian)
+    bounded = _BoundedStream(stream, size)
+    dataset = read_dataset(
+        bounded, implicit, syntax != str(ExplicitVRBigEndian), stop_when=_at_pixels, specific_tags=list(tags)
+    )
+    return Header(dataset, syntax, _pixel_element(stream, size, dataset, deflated_at))
+
+
+def _start(file: BinaryIO) -> int | None:
+    """Where the elements begin: after the preamble, or at once if the file looks like a bare data set."""
+    file.seek(0)
+    head = file.read(132)
+    if head[128:] == b"DICM":
+        return 132
+    if len(head) < 16 or (head[:2] not in (b"\x02\x00", b"\x08\x00") and head[:3] != b"\x00\x08\x00"):
+        return None
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    return 0 if explicit or int.from_bytes(head[4:8], "little") < _SMALL_READ else None
+
+
+def _guessed_syntax(file: BinaryIO) -> str:
+    """Transfer syntax by the look of the first element, for files that do not say (PS3.5 section A)."""
+    head = file.read(6)
+    file.seek(-len(head), io.SEEK_CUR)
+    if not (head[4:6].isalpha() and head[4:6].isupper()):
+        return str(ImplicitVRLittleEndian)
+    return str(ExplicitVRBigEndian if head[0] == 0 else ExplicitVRLittleEndian)
+
+
+def _after_meta(tag: int, _representation: str | None, _length: int) -> bool:
+    return tag >> 16 != 2
+
+
+def _at_pixels(tag: int, _representation: str | None, _length: int) -> bool:
+    return tag in _PIXEL_TAGS
+
+
+def _pixel_element(stream: BinaryIO, size: int, dataset: Dataset, deflated_at: int | None) -> PixelElement | None:
+    implicit, little = dataset.original_encoding
+    order = "<" if little else ">"
+    head = stream.read(8)
+    if len(head) < 8:
+        return None
+    group, element = struct.unpack(order + "HH", head[:4])
+    tag = group << 16 | element
+    if tag not in _PIXEL_TAGS:
+        return None
+    if not implicit and head[4:6] in _LONG_VRS:
+        head = b"\0\0\0\0" + stream.read(4)
+    (length,) = struct.unpack(order + "L", head[4:8])
+    offset = stream.tell()
+    available = max(0, size - offset)
+    return PixelElement(offset, None if length == _UNDEFINED else length, available, deflated_at, tag != 0x7FE00010)

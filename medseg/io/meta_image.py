@@ -1,0 +1,135 @@
+"""Reading of MetaImage (``.mha``), self-contained files only.
+
+The format is small and read here, because the library under SimpleITK writes past its arrays when a header is hostile:
+``NDims = 93`` ends the whole process (MetaIO as of SimpleITK 2.5).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import zlib
+from collections.abc import Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.core.errors import ReadError
+from medseg.core.geometry import Geometry
+from medseg.core.volume import Volume
+
+from .limits import check_decoded_size, decoding
+
+_LONGEST_LINE = 4096
+_MOST_LINES = 1000
+_START = re.compile(rb"^\s*(ObjectType|NDims|Comment)\s*[=:]", re.MULTILINE)
+_LINE = re.compile(r"\s*(\w+)\s*[=:]\s*(.*?)\s*")
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_AUTO_GZIP_OR_ZLIB = 47
+_TYPES = {
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
+    "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+}  # fmt: skip
+
+
+def is_meta_image(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` is a MetaImage."""
+    return _START.match(head) is not None and b"NDims" in head
+
+
+def read_meta_image(path: Path) -> Volume:
+    """The image in an MHA file; components, or volumes of a 4D file, become channels ``0``, ``1``, ….
+
+    ITK's LPS world becomes RAS. 2D images become one slice.
+
+    Raises:
+        ReadError: If it is no such file, detached, truncated, too large or of a type that is no image.
+        GeometryError: If its grid is broken.
+    """
+    with decoding(path), path.open("rb") as file:
+        header = _header(file)
+        sizes = [int(one) for one in _numbers(header, "DimSize", None)]
+        components = int(header.get("ElementNumberOfChannels", "1"))
+        if len(sizes) not in (2, 3, 4) or min(sizes) < 1 or components < 1 or (len(sizes) == 4 and components > 1):
+            raise ReadError(f"has dimensions {sizes} and {components} components; volumes and series of them are read")
+        dtype = _dtype(header)
+        count = math.prod(sizes) * components
+        check_decoded_size(count * dtype.itemsize, path.stat().st_size)
+        i, j, k, channels = [*sizes, 1, 1][:4] if len(sizes) < 4 else sizes
+        geometry = Geometry((i, j, k), _LPS_TO_RAS @ _affine(header, len(sizes)))
+        voxels = _voxels(file, header, dtype, count)
+        array = voxels.reshape((max(channels, 1), k, j, i, components)).transpose(0, 4, 3, 2, 1)
+        array = np.ascontiguousarray(array[0]) if components > 1 else array[:, 0]
+        names = tuple(str(index) for index in range(len(array))) if len(array) > 1 else ("image",)
+        return Volume(array, geometry, names)
+
+
+def _header(file: BufferedReader) -> Mapping[str, str]:
+    """Keys and values up to ``ElementDataFile``, after which the voxels begin."""
+    header: dict[str, str] = {}
+    for _ in range(_MOST_LINES):
+        line = file.readline(_LONGEST_LINE).decode("latin-1")
+        match = _LINE.fullmatch(line)
+        if match is None:
+            break
+        header[match[1]] = match[2]
+        if match[1] == "ElementDataFile":
+            if match[2].upper() != "LOCAL":
+                raise ReadError("its header points to another file; save header and voxels as one .mha file")
+            return header
+    raise ReadError("its header is damaged or has no end")
+
+
+def _numbers(header: Mapping[str, str], key: str, default: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """The numbers of a key, as many as the default has, or as ``NDims`` says where there is none."""
+    count = int(header.get("NDims", "0")) if default is None else default.size
+    if key not in header:
+        if default is None:
+            raise ReadError(f"its header has no {key}")
+        return default.ravel()
+    words = header[key].split()
+    if len(words) != count:
+        raise ReadError(f"its header has {len(words)} numbers in {key}, {count} are needed")
+    return np.array([float(word) for word in words])
+
+
+def _dtype(header: Mapping[str, str]) -> np.dtype[Any]:
+    name = header.get("ElementType", "").removesuffix("_ARRAY")
+    if name not in _TYPES or not _is_true(header, "BinaryData", "True"):
+        raise ReadError(f"stores voxels as {name!r} or as text; binary integers and floats are read")
+    is_big_endian = _is_true(header, "BinaryDataByteOrderMSB") or _is_true(header, "ElementByteOrderMSB")
+    return np.dtype(_TYPES[name]).newbyteorder(">" if is_big_endian else "<")
+
+
+def _is_true(header: Mapping[str, str], key: str, default: str = "False") -> bool:
+    return header.get(key, default)[:1] in ("T", "t", "1")
+
+
+def _affine(header: Mapping[str, str], dimensions: int) -> NDArray[np.float64]:
+    """LPS affine; a 2D image lies in the plane z = 0. ``TransformMatrix`` holds the axes' directions one by one."""
+    matrix = next((key for key in ("TransformMatrix", "Orientation", "Rotation") if key in header), "TransformMatrix")
+    offset = next((key for key in ("Offset", "Position", "Origin") if key in header), "Offset")
+    spacing = "ElementSpacing" if "ElementSpacing" in header else "ElementSize"
+    directions = _numbers(header, matrix, np.eye(dimensions)).reshape(dimensions, dimensions).T
+    axes = min(dimensions, 3)
+    affine = np.eye(4)
+    affine[:axes, :axes] = (directions * _numbers(header, spacing, np.ones(dimensions)))[:axes, :axes]
+    affine[:axes, 3] = _numbers(header, offset, np.zeros(dimensions))[:axes]
+    return affine
+
+
+def _voxels(file: BufferedReader, header: Mapping[str, str], dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+    wanted = count * dtype.itemsize
+    if header.get("HeaderSize", "0") not in ("0", "-1"):
+        raise ReadError("its voxels do not follow its header; save it anew")
+    if _is_true(header, "CompressedData"):
+        data = zlib.decompressobj(_AUTO_GZIP_OR_ZLIB).decompress(file.read(), wanted)
+    else:
+        data = file.read(wanted)
+    if len(data) < wanted:
+        raise ReadError(f"truncated or damaged; its header promises {wanted} bytes of voxels")
+    return np.frombuffer(data, dtype=dtype).astype(dtype.newbyteorder("="), copy=False)

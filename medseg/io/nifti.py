@@ -1,0 +1,203 @@
+"""NIfTI-1 and NIfTI-2 in one file (``.nii``, ``.nii.gz``)."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from medseg.core.errors import GeometryError, ReadError
+from medseg.core.geometry import Geometry, LengthUnit, Shape
+from medseg.core.volume import Volume
+
+from .limits import check_decoded_size, decoding
+
+_GZIP = b"\x1f\x8b"
+_CHUNK = 4 * 2**20
+_LARGEST_OFFSET = 64 * 2**20
+_MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
+_COLOURS = {128: "RGB", 2304: "RGBA"}
+
+
+def is_nifti(head: bytes) -> bool:
+    """Whether a (decompressed) file that begins with ``head`` is a NIfTI file, one-file or two-file."""
+    return (head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and head[344:347] in (b"n+1", b"ni1")) or (
+        head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") and head[4:7] in (b"n+2", b"ni2")
+    )
+
+
+def decompressed_head(path: Path, size: int) -> bytes:
+    """First bytes of a file, through gzip if it is gzipped; fewer if the file is shorter or damaged."""
+    with _opened(path) as stream:
+        return _read_up_to(stream, size)
+
+
+def read_nifti(path: Path) -> Volume:
+    """The image in a NIfTI file; volumes of a 4D file become channels named ``0``, ``1``, ….
+
+    The affine is the sform where its code is set and it is a sound matrix, else the qform where its code is set,
+    else the voxel sizes as nibabel lays them out (x flipped, origin at the centre). Lengths in metres or micrometres
+    become millimetres. Voxels keep the file's type unless ``scl_slope`` and ``scl_inter`` change them; then they are
+    float32. RAS is NIfTI's own world, so nothing is flipped.
+
+    Raises:
+        ReadError: If it is no such file, truncated, too large or of a type that is no image (colours, complex).
+        GeometryError: If it has no sound affine.
+    """
+    with decoding(path), _opened(path) as stream:
+        header = _header(stream)
+        channels, shape = _layout(header)
+        dtype = _dtype(header)
+        check_decoded_size(channels * math.prod(shape) * dtype.itemsize, path.stat().st_size)
+        geometry = Geometry(shape, _affine(header))
+        array = _voxels(stream, header, dtype, channels * math.prod(shape)).reshape((*shape, channels), order="F")
+        names = tuple(str(index) for index in range(channels)) if channels > 1 else ("image",)
+        return Volume(_scaled(np.moveaxis(array, -1, 0), header), geometry, names)
+
+
+def write_nifti(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
+    """Write channels of shape ``(channel, i, j, k)`` as 3D, or as 4D if there are several.
+
+    The header is new: nothing of a source's header gets into it. Sform and qform say the same (scanner, in mm), or the
+    sform alone where the grid is sheared, which a qform cannot say. ``.gz`` is packed fast (level 1), without a name
+    or a time in it.
+    """
+    image_class = nib.Nifti2Image if max(geometry.shape) > np.iinfo(np.int16).max else nib.Nifti1Image
+    data = array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)
+    image = image_class(data, geometry.affine, dtype=data.dtype)
+    image.set_sform(geometry.affine, code=1)
+    image.set_qform(geometry.affine, code=1)
+    if not np.allclose(image.get_qform(), geometry.affine, atol=1e-3):
+        image.set_qform(None, code=0)
+    image.header.set_xyzt_units(xyz="mm" if geometry.unit is LengthUnit.MM else None)
+    with path.open("wb") as file:
+        if path.name.endswith(".gz"):
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as stream:
+                image.to_stream(stream)
+        else:
+            image.to_stream(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BufferedIOBase]:
+    with path.open("rb") as file:
+        zipped = file.read(2) == _GZIP
+        file.seek(0)
+        if zipped:
+            with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+                yield stream
+        else:
+            yield file
+
+
+def _read_up_to(stream: BufferedIOBase, size: int) -> bytes:
+    """The first ``size`` bytes, or what is left before the end or the first damage."""
+    head = b""
+    with suppress(EOFError, zlib.error, gzip.BadGzipFile):
+        while len(head) < size and (part := stream.read1(size - len(head))):
+            head += part
+    return head
+
+
+def _header(stream: BufferedIOBase) -> Any:
+    head = _read_up_to(stream, 540)
+    if not is_nifti(head):
+        raise ReadError("not a NIfTI file, or truncated within its header")
+    if b"ni" in (head[344:346], head[4:6]):
+        raise ReadError("the header of a two-file NIfTI (.hdr and .img); save it as one .nii.gz file")
+    if head[4:7] == b"n+2":
+        return nib.Nifti2Header(head[:540], check=False)
+    return nib.Nifti1Header(head[:348], check=False)
+
+
+def _layout(header: Any) -> tuple[int, Shape]:
+    """Channels and shape; 2D is one slice, and of the dimensions after the third only one may be longer than 1."""
+    dimensions = int(header["dim"][0])
+    sizes = [int(size) for size in header["dim"][1 : dimensions + 1]]
+    if not 2 <= dimensions <= 7 or min(sizes) < 1:
+        raise ReadError(f"dimensions {header['dim'].tolist()} are not those of an image")
+    channels = [size for size in sizes[3:] if size > 1] or [1]
+    if len(channels) > 1:
+        raise ReadError(f"has {len(sizes)} dimensions {tuple(sizes)}; volumes and series of volumes are read")
+    return channels[0], (sizes[0], sizes[1], sizes[2] if dimensions > 2 else 1)
+
+
+def _dtype(header: Any) -> np.dtype[Any]:
+    code = int(header["datatype"])
+    try:
+        dtype: np.dtype[Any] = header.get_data_dtype()
+    except HeaderDataError as error:
+        raise ReadError(f"data type {code} is none of NIfTI's") from error
+    if code in _COLOURS:
+        raise ReadError(f"stores {_COLOURS[code]} colours; save it with one volume a colour (4D)")
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise ReadError(f"stores {dtype.name} voxels; integers and floats of up to 64 bits are read")
+    return dtype
+
+
+def _voxels(stream: BufferedIOBase, header: Any, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+    header_size = int(header["sizeof_hdr"])
+    offset = float(header["vox_offset"]) or header_size + 4
+    if not header_size <= offset <= _LARGEST_OFFSET:  # also false for NaN
+        raise ReadError(f"its voxels start at byte {offset:g}, which cannot be")
+    array: NDArray[Any] = np.empty(count, dtype=dtype)
+    try:
+        stream.seek(int(offset))
+        filled = _fill(stream, array.view(np.uint8))
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        filled = False
+    if not filled:
+        raise ReadError(f"truncated or damaged; its header promises {array.nbytes} bytes of voxels")
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _fill(stream: BufferedIOBase, target: NDArray[np.uint8]) -> bool:
+    """Fill ``target``, in parts so that no second copy of the voxels is held; False if the stream is too short."""
+    for start in range(0, len(target), _CHUNK):
+        part = np.frombuffer(stream.read(min(_CHUNK, len(target) - start)), dtype=np.uint8)
+        if len(part) < min(_CHUNK, len(target) - start):
+            return False
+        target[start : start + len(part)] = part
+    stream.read(1)  # reaches gzip's checksum
+    return True
+
+
+def _affine(header: Any) -> NDArray[np.float64]:
+    candidates = []
+    try:
+        if header["sform_code"] > 0:
+            candidates.append(header.get_sform())
+        if header["qform_code"] > 0:
+            candidates.append(header.get_qform())
+        if not candidates:
+            candidates.append(header.get_base_affine())
+    except (HeaderDataError, ValueError) as error:
+        raise GeometryError("its orientation (qform) cannot be understood") from error
+    for candidate in candidates:
+        affine = np.array(candidate, dtype=np.float64)
+        if np.isfinite(affine).all() and np.linalg.det(affine[:3, :3]) != 0:
+            affine[:3] *= _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
+            return affine
+    raise GeometryError("its affine is singular or not finite")
+
+
+def _scaled(array: NDArray[Any], header: Any) -> NDArray[Any]:
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if not math.isfinite(slope) or slope == 0 or (slope, intercept) == (1.0, 0.0):
+        return array
+    if not math.isfinite(intercept):
+        raise ReadError("its intensity intercept (scl_inter) is not finite")
+    scaled = array.astype(np.float32)
+    scaled *= np.float32(slope)
+    scaled += np.float32(intercept)
+    return scaled

@@ -1,0 +1,156 @@
+"""What lies in a folder of DICOM files: studies and series, found by header and never by name."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medseg.core.case import SeriesUID
+from medseg.core.errors import DataError, InputError, ReadError
+from medseg.core.files import existing
+from medseg.core.geometry import Geometry
+from medseg.core.progress import SILENT, Progress
+
+from .dicom_instance import Image, Instance, read_instance
+from .dicom_series import arrange
+
+_MAX_DEPTH = 32
+_MAX_FILES = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One series; what identifies a person stays out of its ``repr``.
+
+    Attributes:
+        uid: Series instance UID as it is in the files.
+        study_uid: Study instance UID.
+        patient: Issuer of the patient ID and the ID, parted by a NUL; tells patients apart and is never shown.
+        modality: Such as ``CT`` or ``MR``.
+        description: What the site called it.
+        body_part: As the header says.
+        files: Sorted by position along the slice normal if the series is usable, else by path.
+        rows: Of the first image; 0 if there is none.
+        columns: Of the first image; 0 if there is none.
+        frames: Slices of all files together.
+        frame_of_reference_uid: Series that share it lie in one coordinate system.
+        problem: Why it cannot be read as one volume, as part of a sentence; None if it can.
+        attributes: ``sex``, ``age``, ``manufacturer``, ``model``, ``field_strength_t``, ``kernel``, where present.
+        geometry: Grid of the volume; None if there is a problem.
+    """
+
+    uid: SeriesUID = field(repr=False)
+    study_uid: str = field(repr=False)
+    patient: str = field(repr=False)
+    modality: str
+    description: str = field(repr=False)
+    body_part: str
+    files: tuple[Path, ...] = field(repr=False)
+    rows: int
+    columns: int
+    frames: int
+    frame_of_reference_uid: str = field(repr=False)
+    problem: str | None
+    attributes: Mapping[str, str] = field(repr=False)
+    geometry: Geometry | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Inventory:
+    """What a folder holds.
+
+    Attributes:
+        series: Sorted by patient, study, and path of their first file.
+        other_files: Files that are not DICOM, DICOMDIRs, and links and devices, which are not followed.
+        unreadable: DICOM files that are damaged, and folders that may not be listed.
+    """
+
+    series: tuple[Series, ...]
+    other_files: int
+    unreadable: int
+
+
+def find_series(folder: Path, progress: Progress = SILENT, *, fill_gaps: bool = False) -> Inventory:
+    """The DICOM series below ``folder``; reads headers only.
+
+    Args:
+        folder: A folder, or one file.
+        progress: Told of each file.
+        fill_gaps: Take series with missing slices for usable, as ``read_series`` does with this flag.
+
+    Raises:
+        InputError: If the path does not exist, or holds more than a million files.
+    """
+    paths, other_files, unreadable = _listed(existing(folder))
+    progress.start("reading DICOM headers", len(paths))
+    groups: dict[tuple[str, str, str], list[Instance]] = {}
+    for path in paths:
+        progress.advance()
+        try:
+            instance = read_instance(path)
+        except ReadError:
+            unreadable += 1
+            continue
+        if instance is None:
+            other_files += 1
+            continue
+        one = instance.identity
+        groups.setdefault((one.study_uid, one.uid, one.modality), []).append(instance)
+    found = sorted((_series(group, fill_gaps=fill_gaps) for group in groups.values()), key=_sort_key)
+    return Inventory(tuple(found), other_files, unreadable)
+
+
+def _sort_key(series: Series) -> tuple[str, str, str]:
+    return series.patient, series.study_uid, min(map(str, series.files))
+
+
+def _series(instances: Sequence[Instance], *, fill_gaps: bool) -> Series:
+    identity = instances[0].identity
+    images = [instance.image for instance in instances if isinstance(instance.image, Image)]
+    files, problem, geometry = [instance.path for instance in instances], None, None
+    try:
+        arrangement = arrange(instances, fill_gaps=fill_gaps)
+        geometry = arrangement.geometry
+        files = [instances[file].path for file in dict.fromkeys(one.file for one in arrangement.slices)]
+    except DataError as error:
+        problem = str(error)
+    return Series(
+        uid=SeriesUID(identity.uid),
+        study_uid=identity.study_uid,
+        patient=identity.patient,
+        modality=identity.modality,
+        description=identity.description,
+        body_part=identity.body_part,
+        files=tuple(files),
+        rows=images[0].encoding.rows if images else 0,
+        columns=images[0].encoding.columns if images else 0,
+        frames=sum(image.encoding.frames for image in images),
+        frame_of_reference_uid=identity.frame_of_reference_uid,
+        problem=problem,
+        attributes=identity.attributes,
+        geometry=geometry,
+    )
+
+
+def _listed(root: Path) -> tuple[list[Path], int, int]:
+    """Regular files below ``root`` in a fixed order, how many others there are, and how many folders stay shut."""
+    if root.is_file():
+        return [root], 0, 0
+    files: list[Path] = []
+    others = 0
+    shut: list[object] = []
+    for folder, names, members in os.walk(root, onerror=shut.append):
+        names.sort()
+        if len(Path(folder).relative_to(root).parts) >= _MAX_DEPTH:
+            shut.extend(names)
+            names.clear()
+        for path in (Path(folder, member) for member in sorted(members)):
+            regular = stat.S_ISREG(path.lstat().st_mode)
+            files.extend([path] if regular else [])
+            others += not regular
+        if len(files) > _MAX_FILES:
+            raise InputError(f"more than {_MAX_FILES} files; name a smaller folder")
+    return files, others, len(shut)

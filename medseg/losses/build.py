@@ -1,0 +1,61 @@
+"""The loss that a configuration asks for."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+
+from medseg.config.sections import (
+    DiceCESection,
+    DiceFocalSection,
+    DiceSection,
+    GeneralizedDiceSection,
+    LossSection,
+    TverskySection,
+)
+
+from .compound import DiceCELoss, DiceFocalLoss
+from .deep_supervision import DeepSupervisionLoss
+from .dice import DiceLoss, GeneralizedDiceLoss
+from .tversky import TverskyLoss
+
+
+def build_loss(
+    section: LossSection,
+    exclusive: bool,  # noqa: FBT001
+    class_weights: tuple[float, ...] | None = None,
+    *,
+    deep_supervision: bool = False,
+) -> nn.Module:
+    """Loss module from its section.
+
+    Args:
+        section: Which loss, with its numbers.
+        exclusive: Whether classes exclude each other (softmax, class indices) or may overlap (sigmoid, multi-hot).
+        class_weights: A weight for each output of the network, so background's first if exclusive; none is all ones.
+        deep_supervision: Whether the network gives a list of outputs, finest first.
+
+    Returns:
+        Module that takes logits (or that list) and a target.
+    """
+    weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+    loss = _single(section, weights, exclusive=exclusive)
+    return DeepSupervisionLoss(loss) if deep_supervision else loss
+
+
+def _single(section: LossSection, weights: Tensor | None, *, exclusive: bool) -> nn.Module:
+    match section:
+        case DiceSection():
+            return DiceLoss(weights, exclusive=exclusive)
+        case DiceCESection():
+            return DiceCELoss(section.ce_weight, weights, exclusive=exclusive)
+        case DiceFocalSection():
+            return DiceFocalLoss(section.gamma, section.focal_weight, weights, exclusive=exclusive)
+        case TverskySection():
+            return TverskyLoss(section.alpha, section.beta, weights, exclusive=exclusive)
+        case GeneralizedDiceSection():
+            return GeneralizedDiceLoss(weights, exclusive=exclusive)
+        case _:
+            assert_never(section)

@@ -1,0 +1,211 @@
+"""From a volume as it is to what a network sees, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.config.sections import ChannelSection, PreprocessingSection
+from medseg.core.case import Case
+from medseg.core.errors import GeometryError, InputError, LabelError
+from medseg.core.geometry import AxisMap, Box, Geometry, LengthUnit, Shape
+from medseg.core.labels import IGNORE_INDEX, LabelScheme
+from medseg.core.volume import LabelMap, Labels, MultiLabelMap, Volume
+
+from .normalize import normalize
+from .resample import coarse_axis, resample_channel, resample_class_indices, resample_masks
+
+_MAX_VOXELS = 2**31
+
+
+@dataclass(frozen=True, eq=False)
+class Restoration:
+    """The grids that a volume went through, so that a prediction finds its way back.
+
+    Attributes:
+        source: The volume's own grid.
+        oriented: After reordering and flipping axes.
+        box: What was kept of ``oriented``.
+        cropped: The grid of that box.
+        network: After resampling; covers the same extent as ``cropped``.
+    """
+
+    source: Geometry
+    oriented: Geometry
+    box: Box
+    cropped: Geometry
+    network: Geometry
+
+    @property
+    def axes(self) -> AxisMap:
+        """The map from ``source`` to ``oriented``; its inverse leads back."""
+        return self.source.axis_map(self.oriented.axis_codes)
+
+    @property
+    def nearest_axis(self) -> int | None:
+        """Axis of ``cropped`` across which slices lie too far apart to be interpolated, or None."""
+        return coarse_axis(self.cropped.spacing, self.network.spacing)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A case as a network sees it.
+
+    Attributes:
+        image: Channels in the model's order, shape ``(c, i, j, k)``, normalised.
+        target: None without a label; class indices, shape ``(i, j, k)``, if the scheme is exclusive; else one mask a
+            target, shape ``(t, i, j, k)``, of 0 and 1. 255 is ignored in both.
+        restoration: The way back.
+    """
+
+    image: NDArray[np.float32]
+    target: NDArray[np.uint8] | None
+    restoration: Restoration
+
+
+def prepare_image(
+    volume: Volume, preprocessing: PreprocessingSection, channels: tuple[ChannelSection, ...]
+) -> Prepared:
+    """Volume brought to the model's orientation, cropped, normalised and resampled, in this order.
+
+    A grid whose unit is the pixel is not resampled.
+
+    Args:
+        volume: Any real dtype; its channels are found by name, or taken in order if no name is known.
+        preprocessing: The steps.
+        channels: The model's channels.
+
+    Returns:
+        The image without a target.
+
+    Raises:
+        InputError: If the channels are not those of the model.
+        GeometryError: If the target spacing would make too many voxels.
+    """
+    rows = _channel_rows(volume.channels, channels)
+    axes = volume.geometry.axis_map(preprocessing.orientation)
+    array = axes.apply(volume.array)
+    oriented = volume.geometry.mapped(axes)
+    box = _nonzero_box([array[row] for row in rows]) if preprocessing.crop == "nonzero" else _whole(oriented.shape)
+    cropped = oriented.cropped(box)
+    network = cropped.with_shape(_network_shape(cropped, preprocessing))
+    restoration = Restoration(volume.geometry, oriented, box, cropped, network)
+    image = np.empty((len(channels), *network.shape), np.float32)
+    for row, section, target in zip(rows, channels, image, strict=True):
+        normal = normalize(array[row][box], section)
+        target[...] = resample_channel(normal, network.shape, nearest_axis=restoration.nearest_axis)
+    return Prepared(image, None, restoration)
+
+
+def prepare_case(
+    case: Case, preprocessing: PreprocessingSection, channels: tuple[ChannelSection, ...], scheme: LabelScheme
+) -> Prepared:
+    """Case brought to what the network sees; the label, where there is one, becomes the target.
+
+    Args:
+        case: Image and label on one grid.
+        preprocessing: The steps, see ``prepare_image``.
+        channels: The model's channels.
+        scheme: What the label's values mean and what is learned.
+
+    Returns:
+        Image and target on one grid.
+
+    Raises:
+        InputError: If the channels are not those of the model.
+        GeometryError: If the target spacing would make too many voxels.
+        LabelError: If the label does not fit the scheme.
+    """
+    try:
+        prepared = prepare_image(case.image, preprocessing, channels)
+        if case.label is None:
+            return prepared
+        target = _target(case.label, scheme, prepared.restoration)
+    except (InputError, GeometryError, LabelError) as error:
+        raise type(error)(f"case {case.id}: {error}") from None
+    return Prepared(prepared.image, target, prepared.restoration)
+
+
+def _channel_rows(given: tuple[str, ...], channels: tuple[ChannelSection, ...]) -> list[int]:
+    wanted = [channel.name for channel in channels]
+    if set(wanted) <= set(given):
+        return [given.index(name) for name in wanted]
+    if len(given) == len(wanted) and not set(given) & set(wanted):
+        return list(range(len(wanted)))
+    raise InputError(
+        f"the model wants {_counted(wanted)}, the image has {_counted(given)}; give each channel under its name"
+    )
+
+
+def _counted(names: list[str] | tuple[str, ...]) -> str:
+    return f"{len(names)} channel{'' if len(names) == 1 else 's'} ({', '.join(map(repr, names))})"
+
+
+def _network_shape(cropped: Geometry, preprocessing: PreprocessingSection) -> Shape:
+    if preprocessing.spacing is None or cropped.unit is LengthUnit.PIXEL:
+        return cropped.shape
+    sizes = np.array(cropped.shape) * np.array(cropped.spacing) / np.array(preprocessing.spacing)
+    if np.prod(np.maximum(sizes, 1)) > _MAX_VOXELS:
+        raise GeometryError(
+            f"resampling {cropped.shape} voxels of {_millimetres(cropped.spacing)} to "
+            f"{_millimetres(preprocessing.spacing)} would make more than {_MAX_VOXELS:.1e} voxels; check the spacing"
+        )
+    i, j, k = cropped.resampled(preprocessing.spacing).shape
+    return i, j, k if preprocessing.resample_slices else cropped.shape[2]
+
+
+def _millimetres(spacing: tuple[float, float, float]) -> str:
+    return f"{' x '.join(f'{size:.3g}' for size in spacing)} mm"
+
+
+def _whole(shape: Shape) -> Box:
+    return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
+
+
+def _nonzero_box(channels: list[NDArray[np.generic]]) -> Box:
+    """Smallest box that holds every voxel that is not zero in some channel; everything if all are zero."""
+    ranges = []
+    for axis, others in enumerate(((1, 2), (0, 2), (0, 1))):
+        filled = np.flatnonzero(np.any([channel.any(axis=others) for channel in channels], axis=0))
+        ranges.append(slice(int(filled[0]), int(filled[-1]) + 1) if len(filled) else slice(0, channels[0].shape[axis]))
+    return ranges[0], ranges[1], ranges[2]
+
+
+def _target(labels: Labels, scheme: LabelScheme, restoration: Restoration) -> NDArray[np.uint8]:
+    shape, nearest_axis = restoration.network.shape, restoration.nearest_axis
+    if isinstance(labels, MultiLabelMap):
+        masks = np.stack([scheme.mask(labels, name) for name in scheme.targets])
+        masks = np.ascontiguousarray(restoration.axes.apply(masks)[(slice(None), *restoration.box)])
+        if not scheme.is_exclusive:
+            return resample_masks(masks, shape, nearest_axis).view(np.uint8)
+        return resample_class_indices(_joined(masks), shape, nearest_axis)
+    indices = _class_indices(labels, scheme, restoration)
+    indices = resample_class_indices(indices, shape, nearest_axis)
+    return indices if scheme.is_exclusive else _multi_hot(indices, scheme)
+
+
+def _class_indices(labels: LabelMap, scheme: LabelScheme, restoration: Restoration) -> NDArray[np.uint8]:
+    cropped = LabelMap(restoration.axes.apply(labels.array)[restoration.box], restoration.cropped)
+    return np.ascontiguousarray(scheme.class_indices(cropped))
+
+
+def _joined(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Class indices from masks that must not overlap."""
+    overlap = int((masks.sum(axis=0, dtype=np.uint8) > 1).sum())
+    if overlap:
+        raise LabelError(f"structures overlap in {overlap} voxels; set labels.overlapping, or separate them")
+    indices = np.zeros(masks.shape[1:], np.uint8)
+    for index, mask in enumerate(masks, start=1):
+        indices[mask] = index
+    return indices
+
+
+def _multi_hot(indices: NDArray[np.uint8], scheme: LabelScheme) -> NDArray[np.uint8]:
+    members = {region.name: region.structures for region in scheme.regions}
+    table = np.zeros((len(scheme.targets), IGNORE_INDEX + 1), np.uint8)
+    for row, target in zip(table, scheme.targets, strict=True):
+        row[[1 + scheme.names.index(name) for name in members.get(target, (target,))]] = 1
+    table[:, IGNORE_INDEX] = IGNORE_INDEX
+    return table[:, indices]
