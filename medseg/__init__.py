@@ -1,7 +1,6 @@
 """medseg: segment medical images.
 
-The public names are listed here, each once; modules are imported when a name is first used, so that
-``import medseg`` and ``medseg --help`` load no torch.
+``import medseg`` loads no torch: a public name is imported from its module when it is first used.
 """
 
 from __future__ import annotations
@@ -10,22 +9,75 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .config.load import load_config as load_config
+    from .config.sections import RunConfig as RunConfig
+    from .core.case import Case as Case
     from .core.geometry import Geometry as Geometry
     from .core.labels import LabelScheme as LabelScheme
+    from .core.labels import Region as Region
     from .core.labels import Structure as Structure
     from .core.volume import LabelMap as LabelMap
     from .core.volume import MultiLabelMap as MultiLabelMap
     from .core.volume import Volume as Volume
+    from .data.layouts import open_dataset as open_dataset
+    from .inference.bundle import Bundle as Bundle
+    from .inference.bundle import read_bundle as read_bundle
+    from .inference.predictor import PredictionSettings as PredictionSettings
+    from .inference.predictor import Predictor as Predictor
+    from .io.formats import read_label_map as read_label_map
+    from .io.formats import read_multi_label_map as read_multi_label_map
+    from .io.formats import read_volume as read_volume
+    from .io.formats import write_label_map as write_label_map
+    from .io.formats import write_multi_label_map as write_multi_label_map
+    from .io.formats import write_volume as write_volume
+    from .io.studies import find_series as find_series
+    from .metrics.table import score_case as score_case
+    from .pipelines.demo import demo as demo
+    from .pipelines.evaluate import EvaluateOptions as EvaluateOptions
+    from .pipelines.evaluate import evaluate as evaluate
+    from .pipelines.inspect import inspect as inspect
+    from .pipelines.plan import plan as plan
+    from .pipelines.predict import PredictOptions as PredictOptions
+    from .pipelines.predict import predict as predict
+    from .pipelines.train import read_run_config as read_run_config
+    from .pipelines.train import train as train
 
 __version__ = "0.1.0"
 
+# Where each public name lives; a test holds this table and the imports above together.
 _HOMES = {
+    "Bundle": "inference.bundle",
+    "Case": "core.case",
+    "EvaluateOptions": "pipelines.evaluate",
     "Geometry": "core.geometry",
     "LabelMap": "core.volume",
     "LabelScheme": "core.labels",
     "MultiLabelMap": "core.volume",
+    "PredictOptions": "pipelines.predict",
+    "PredictionSettings": "inference.predictor",
+    "Predictor": "inference.predictor",
+    "Region": "core.labels",
+    "RunConfig": "config.sections",
     "Structure": "core.labels",
     "Volume": "core.volume",
+    "demo": "pipelines.demo",
+    "evaluate": "pipelines.evaluate",
+    "find_series": "io.studies",
+    "inspect": "pipelines.inspect",
+    "load_config": "config.load",
+    "open_dataset": "data.layouts",
+    "plan": "pipelines.plan",
+    "predict": "pipelines.predict",
+    "read_bundle": "inference.bundle",
+    "read_label_map": "io.formats",
+    "read_multi_label_map": "io.formats",
+    "read_run_config": "pipelines.train",
+    "read_volume": "io.formats",
+    "score_case": "metrics.table",
+    "train": "pipelines.train",
+    "write_label_map": "io.formats",
+    "write_multi_label_map": "io.formats",
+    "write_volume": "io.formats",
 }
 
 

@@ -13,6 +13,7 @@ from medseg.core.case import CaseId
 from medseg.core.geometry import Geometry, Spacing
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap, Volume
+from medseg.data.cache import PreparedArrays, foreground_voxels
 from medseg.inference.bundle import Bundle, TrainingFacts, output_channels
 from medseg.networks.build import build_network
 
@@ -89,8 +90,6 @@ def bundle(network: nn.Module | None = None, **changes) -> Bundle:
 
 def prepared_arrays(target: np.ndarray, targets=2, image: np.ndarray | None = None) -> PreparedArrays:
     """Preprocessed case in memory; the image is zero, or one's own."""
-    from medseg.data.cache import PreparedArrays, foreground_voxels
-
     image = np.zeros(target.shape[-3:], np.float32) if image is None else image.astype(np.float32)
     grid = Geometry.from_spacing(target.shape[-3:])
     return PreparedArrays(CaseId("case"), image[None], target, foreground_voxels(target, targets), grid)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import typer
 from medseg.core.errors import MedsegError
 from medseg.core.messages import route_logs
 
+from .arguments import Device, DeviceOption, JsonFlag, read_channels
 from .console import ConsoleProgress, print_error, print_line, print_table, show_report
 
 app = typer.Typer(
@@ -22,20 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
-
-DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA, then MPS, then the CPU.")]
 
 
 @app.command()
@@ -85,6 +71,39 @@ def inspect(
     found = run_inspect(path, ConsoleProgress())
     print_table(found.rows(), found.title, as_json=as_json)
     raise typer.Exit(1 if found.has_errors else 0)
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="Folder of the model, RUN/bundle.")],
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(help="Images, DICOM folders, folders of either, manifests.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("predictions"),
+    channel: Annotated[list[str] | None, typer.Option(help="NAME=PATH for each channel of one image.")] = None,
+    device: DeviceOption = Device.auto,
+    overlap: Annotated[float | None, typer.Option(help="Overlap of windows; by default the model's.")] = None,
+    mirror: Annotated[bool | None, typer.Option(help="Average over mirrored images.")] = None,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities too.")] = False,
+    entropy: Annotated[bool, typer.Option("--entropy", help="Write a map of the entropy too.")] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Draw a picture of each result.")] = False,
+    all_series: Annotated[bool, typer.Option("--all-series", help="Also series unlike the training's.")] = False,
+    fill_gaps: Annotated[bool, typer.Option("--fill-gaps", help="Interpolate missing DICOM slices.")] = False,
+    key: Annotated[Path | None, typer.Option(help="Project key that names DICOM results.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Outline structures; results lie on the images' own grids."""
+    from medseg.inference.predictor import PredictionSettings
+    from medseg.pipelines.predict import PredictOptions
+    from medseg.pipelines.predict import predict as run_predict
+
+    settings = PredictionSettings(
+        device.value, overlap=overlap, mirror=mirror, probabilities=probabilities, entropy=entropy
+    )
+    options = PredictOptions(settings, read_channels(channel or []), all_series, fill_gaps, preview, key)
+    done = run_predict(bundle, inputs or [], output, options, ConsoleProgress())
+    print_table(done.rows(), as_json=as_json)
+    raise typer.Exit(1 if done.failed else 0)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from medseg.core.case import CaseId
@@ -41,11 +41,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class Matching:
-    """All pairs, and what has no partner."""
+    """All pairs, and what has no partner.
+
+    Attributes:
+        pairs: In the order of the references.
+        without_reference: Predictions that no reference goes with.
+        without_prediction: References that no prediction goes with, and why there is none.
+    """
 
     pairs: tuple[Pair, ...]
     without_reference: tuple[CaseId, ...] = ()
-    without_prediction: tuple[CaseId, ...] = ()
+    without_prediction: Mapping[CaseId, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,10 +63,11 @@ class _Reference:
 
 @dataclass(frozen=True)
 class _Predicted:
-    """A file and the names that its case may have, the surest first."""
+    """What a model made of a case: a file, or the reason why there is none; and the case's names, the surest first."""
 
-    path: Path
     names: tuple[str, ...]
+    path: Path | None
+    reason: str = ""
 
 
 def match(predicted: Path, reference: Path | Dataset) -> Matching:
@@ -78,12 +85,14 @@ def match(predicted: Path, reference: Path | Dataset) -> Matching:
         case = CaseId(image_stem(reference))
         return Matching((Pair(case, case, predicted, reference),))
     candidates = _references(reference)
-    chosen = _predictions(predicted)
     pairs: dict[str, Pair] = {}
+    reasons: dict[str, str] = {}
     alone = []
-    for one in chosen:
+    for one in _predictions(predicted):
         name = next((name for name in one.names if name in candidates), None)
-        if name is None:
+        if one.path is None:
+            reasons |= dict.fromkeys(one.names, one.reason)
+        elif name is None:
             alone.append(CaseId(one.names[0]))
         elif name in pairs:
             raise InputError(f"two predictions belong to case {name!r}; keep one of them")
@@ -92,8 +101,9 @@ def match(predicted: Path, reference: Path | Dataset) -> Matching:
             pairs[name] = Pair(CaseId(name), found.patient, one.path, found.label, found.files)
     if not pairs:
         raise InputError(_no_match(alone, candidates))
-    rest = [] if predicted.is_file() else [CaseId(name) for name in candidates if name not in pairs]
-    return Matching(tuple(pairs[name] for name in candidates if name in pairs), tuple(alone), tuple(rest))
+    rest = [] if predicted.is_file() else [name for name in candidates if name not in pairs]
+    missing = {CaseId(name): reasons.get(name, "no prediction of this name") for name in rest}
+    return Matching(tuple(pairs[name] for name in candidates if name in pairs), tuple(alone), missing)
 
 
 def label_files(folder: Path) -> dict[str, Path]:
@@ -123,14 +133,13 @@ def _references(reference: Path | Dataset) -> Mapping[str, _Reference]:
 
 def _predictions(predicted: Path) -> list[_Predicted]:
     if predicted.is_file():
-        return [_Predicted(predicted, (image_stem(predicted),))]
+        return [_Predicted((image_stem(predicted),), predicted)]
     if (predicted / PREDICTIONS).is_file():
-        return _listed(predicted / PREDICTIONS)
-    return [_Predicted(path, (name,)) for name, path in label_files(predicted).items()]
+        return [_listed(row, predicted) for row in _rows(predicted / PREDICTIONS)]
+    return [_Predicted((name,), path) for name, path in label_files(predicted).items()]
 
 
-def _listed(table: Path) -> list[_Predicted]:
-    """What a folder's ``predictions.csv`` names: rows with an output, under their case and their file name."""
+def _rows(table: Path) -> list[dict[str, str | None]]:
     reader = csv.DictReader(io.StringIO(read_text(table)))
     try:
         rows = list(reader)
@@ -138,13 +147,15 @@ def _listed(table: Path) -> list[_Predicted]:
         raise InputError(f"{table.name} is no table: {error}") from error
     if "output" not in (reader.fieldnames or ()):
         raise InputError(f"{table.name} has no column 'output'; `medseg predict` writes one")
-    found = []
-    for row in rows:
-        if row["output"]:
-            path = confined(table.parent, row["output"])
-            names = tuple(name for name in (row.get("case"), image_stem(path)) if name)
-            found.append(_Predicted(path, names))
-    return found
+    return rows
+
+
+def _listed(row: Mapping[str, str | None], folder: Path) -> _Predicted:
+    """A row of ``predictions.csv``; the input's name is the case's in a manifest, where files have safer names."""
+    path = confined(folder, row["output"]) if row["output"] else None
+    names = (row.get("case"), row.get("input"), image_stem(path) if path else None)
+    reason = f"{row.get('status') or 'no output'}: {row.get('reason') or 'no reason is given'}"
+    return _Predicted(tuple(name for name in names if name) or ("unnamed",), path, reason)
 
 
 def _no_match(predictions: Iterable[str], references: Iterable[str]) -> str:

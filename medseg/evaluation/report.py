@@ -119,7 +119,7 @@ def _worst(evaluation: Evaluation, worst: Sequence[WorstCase]) -> list[Html]:
         caption = f"{one.case}: mean Dice {shown('dice', one.dice)} ({lowest})" + (f"; {one.note}" if one.note else "")
         pictures.append(page.photograph(one.picture, caption))
     how = "By the mean Dice over structures, each plane where prediction and reference differ most."
-    return [page.heading("The worst cases"), page.paragraph(how, muted=True), *pictures]
+    return [page.heading("The worst cases"), page.paragraph(how, muted=True), page.gallery(pictures)]
 
 
 def _cases(evaluation: Evaluation) -> list[Html]:

@@ -81,25 +81,21 @@ class Evaluation:
         return self.rows[0].volume_unit if self.rows else "mL"
 
     def summary_rows(self) -> list[dict[str, Cell]]:
-        """One flat row a structure, for a table on the console; None where there is no number."""
+        """One flat row a structure, narrow enough for a console; None where there is no number."""
         level = f"{100 * self.settings.bootstrap.level:g} % CI"
-        distance = self.unit.value
         return [
             {
-                "structure": summary.structure,
-                "cases": summary.means["dice"].cases,
-                "Dice": _number(summary.means["dice"].value),
-                level: interval_text("dice", summary.means["dice"]),
-                "IoU": _number(summary.means["iou"].value),
-                "precision": _number(summary.means["precision"].value),
-                "recall": _number(summary.means["recall"].value),
-                f"HD95 ({distance})": _number(summary.means["hd95"].value),
-                f"NSD at {self.settings.tolerance:g} {distance}": _number(summary.means["nsd"].value),
-                "missed": summary.statuses[Status.MISSED],
-                "false positive": summary.statuses[Status.FALSE_POSITIVE],
-                "both empty": summary.statuses[Status.BOTH_EMPTY],
+                "structure": one.structure,
+                "cases": one.means["dice"].cases,
+                "Dice": _rounded(one.means["dice"].value, 3),
+                level: interval_text("dice", one.means["dice"], "-"),
+                f"HD95 {self.unit.value}": _rounded(one.means["hd95"].value, 2),
+                "NSD": _rounded(one.means["nsd"].value, 3),
+                "missed": one.statuses[Status.MISSED],
+                "false": one.statuses[Status.FALSE_POSITIVE],
+                "empty": one.statuses[Status.BOTH_EMPTY],
             }
-            for summary in self.summaries
+            for one in self.summaries
         ]
 
     def case_rows(self) -> list[dict[str, Cell]]:
@@ -154,10 +150,10 @@ def shown(score: str, value: float) -> str:
     return f"{value:.3f}" if score in _SHARES else number(value)
 
 
-def interval_text(score: str, mean: Mean) -> str | None:
+def interval_text(score: str, mean: Mean, between: str = " to ") -> str | None:
     """``0.812 to 0.921``, or None if there is no interval."""
     low, high = mean.interval.low, mean.interval.high
-    return None if math.isnan(low) else f"{shown(score, low)} to {shown(score, high)}"
+    return None if math.isnan(low) else f"{shown(score, low)}{between}{shown(score, high)}"
 
 
 def _case_row(row: StructureScore, patient: int) -> dict[str, Cell]:
@@ -211,3 +207,7 @@ def _cell(value: float) -> Cell:
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return None if math.isnan(value) else round(value, digits)

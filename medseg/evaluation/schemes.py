@@ -48,12 +48,9 @@ def find_scheme(labels: Path | None, references: Path | Dataset, pairs: Sequence
     """
     if labels is not None:
         return read_scheme(labels)
-    if isinstance(references, Dataset):
-        scheme = references.scheme
-    else:
-        scheme = _scheme_near(
-            pairs[0].reference.parent, [path for pair in pairs for path in (pair.reference, pair.predicted)]
-        )
+    folder = references.folder if isinstance(references, Dataset) else pairs[0].reference.parent
+    named = references.scheme if isinstance(references, Dataset) else _scheme_near(folder)
+    scheme = named or scheme_beside(folder, [path for pair in pairs for path in (pair.reference, pair.predicted)])
     if scheme is None:
         raise LabelError("nothing says what the label values mean; name a file {name: value} by --labels")
     return scheme
@@ -70,10 +67,11 @@ def read_scheme(path: Path) -> LabelScheme:
     return scheme_from_values(parse_document(named, _LabelsFile, path.name).labels, path.name)
 
 
-def _scheme_near(folder: Path, label_maps: Sequence[Path]) -> LabelScheme | None:
+def _scheme_near(folder: Path) -> LabelScheme | None:
+    """What a labels file or a data set in the folder or the one above says; None if there is none."""
     for place in (folder, folder.parent):
         if (place / LABELS_FILE).is_file():
             return scheme_beside(place, ())
         if find_layout(place) is not None:
             return open_dataset(place).scheme
-    return scheme_beside(folder, label_maps)
+    return None

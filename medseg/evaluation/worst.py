@@ -14,6 +14,7 @@ from medseg.core.labels import LabelScheme
 from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import Volume
 from medseg.data.load import load_image
+from medseg.io.raster import RGB
 from medseg.metrics.table import StructureScore
 from medseg.render.preview import comparison
 
@@ -46,7 +47,7 @@ def worst_cases(
     most: int,
     progress: Progress = SILENT,
 ) -> list[WorstCase]:
-    """The cases of lowest mean Dice, lowest first; on the first channel of their image where a data set has it."""
+    """The cases of lowest mean Dice, lowest first, on their image (one channel or colours) where a data set has it."""
     by_case = {pair.case: pair for pair in pairs}
     scored = [(dice, case) for case, dice in foreground(rows, "dice").items() if not math.isnan(dice)]
     chosen = sorted(scored)[:most]
@@ -71,7 +72,7 @@ def _image(pair: Pair) -> tuple[Volume | None, str]:
     if pair.files is None or not pair.files.images:
         return None, "without its image, which only a data set gives"
     try:
-        first = next(iter(pair.files.images))
-        return load_image(pair.files, (first,)), ""
+        channels = tuple(pair.files.images)
+        return load_image(pair.files, channels if channels == RGB else channels[:1]), ""
     except MedsegError as error:
         return None, f"without its image: {error}"

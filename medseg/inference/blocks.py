@@ -98,7 +98,8 @@ class SlabResampler:
 def _along(values: Tensor, matrix: Tensor, axis: int) -> Tensor:
     """Matrix applied along one of three axes; a product of matrices is faster than picking planes and mixing them."""
     if axis == 0:
-        return torch.tensordot(matrix, values, dims=1)
+        moved: Tensor = torch.tensordot(matrix, values, dims=1)
+        return moved
     return matrix @ values if axis == 1 else values @ matrix.T
 
 

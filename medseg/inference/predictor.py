@@ -74,7 +74,7 @@ class Predictor:
         self._window, self._forward = _plan(bundle.config, bundle.scheme, self._settings, amp_dtype)
         self._network = bundle.network.to(device).eval()
 
-    def predict(self, volume: Volume, progress: Progress = SILENT) -> Prediction:
+    def predict(self, volume: Volume, progress: Progress = SILENT, label: str = "predict") -> Prediction:
         """Labels of a volume, on its own grid.
 
         Values that are not finite are replaced (see ``normalize``), and a note says so.
@@ -82,6 +82,7 @@ class Predictor:
         Args:
             volume: The model's channels, on any grid.
             progress: Told of each batch of windows.
+            label: Name of the stage.
 
         Raises:
             InputError: If the channels are not the model's, or memory does not suffice.
@@ -99,6 +100,7 @@ class Predictor:
             probabilities=settings.probabilities,
             entropy=settings.entropy,
         )
+        progress.start(label, len(grid.positions))
         stream_probabilities(self._network, prepared.image, grid, self._forward, writer, progress)
         prediction = writer.result()
         if not settings.postprocess:

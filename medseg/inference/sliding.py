@@ -64,13 +64,12 @@ def stream_probabilities(
         grid: Windows over that shape.
         forward: How windows become probabilities.
         sink: Takes the slabs in order.
-        progress: Told of the windows.
+        progress: Told of each window; its stage of ``len(grid.positions)`` steps has begun.
 
     Raises:
         InputError: If memory does not suffice even for one window at a time.
     """
     device = next(iter(network.parameters()), torch.empty(0)).device
-    progress.start("predict", len(grid.positions))
     with torch.inference_mode(), _memory_explained():
         ring = RingAccumulator(grid, forward.outputs, _ring_device(grid, forward.outputs, device), sink)
         done, batch = 0, forward.batch

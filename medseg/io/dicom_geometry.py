@@ -94,10 +94,9 @@ def _common_axes(planes: Sequence[Plane]) -> _Axes:
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if abs(row @ column) > _RIGHT_ANGLE or abs(lengths[0] - 1) > _RIGHT_ANGLE or abs(lengths[1] - 1) > _RIGHT_ANGLE:
         raise GeometryError("image orientation is not two unit vectors at a right angle")
-    row = row / lengths[0]
     normal = np.cross(row, column)
     normal /= np.linalg.norm(normal)
-    return _Axes(row, np.cross(normal, row), normal, (float(spacings[0, 0]), float(spacings[0, 1])))
+    return _Axes(row / lengths[0], column / lengths[1], normal, (float(spacings[0, 0]), float(spacings[0, 1])))
 
 
 def _check_same_direction(directions: Floats) -> None:

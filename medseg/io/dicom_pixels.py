@@ -19,6 +19,7 @@ from .dicom_encoding import DECODERS, Encoding
 from .dicom_header import open_inflated, parsing
 
 Stored = NDArray[np.integer[Any]]
+_ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _RLE_WORST, _RLE_SLACK = 2, 1024
 _INT16 = np.iinfo(np.int16)
 
@@ -75,7 +76,9 @@ def _native(stream: BinaryIO, encoding: Encoding) -> Iterator[Stored]:
 def _decoded(stream: BinaryIO, encoding: Encoding) -> Iterator[Stored]:
     decoder = get_decoder(UID(encoding.syntax))
     found = 0
-    compressed = generate_frames(stream.read(), number_of_frames=encoding.frames)
+    content = stream.read()
+    _check_fragments(content)
+    compressed = generate_frames(content, number_of_frames=encoding.frames)
     for found, frame in zip(range(1, encoding.frames + 1), compressed, strict=False):  # noqa: B007 - counted below
         _check_frame(frame, encoding)
         array, _ = decoder.as_array(
@@ -99,6 +102,16 @@ def _decoded(stream: BinaryIO, encoding: Encoding) -> Iterator[Stored]:
         raise ReadError(f"pixel data holds {found} of {encoding.frames} frames")
 
 
+def _check_fragments(content: bytes) -> None:
+    """Refuse encapsulated pixel data that does not reach its end (PS3.5 section A.4)."""
+    position = 0
+    while content[position : position + 4] != _DELIMITER:
+        end = position + 8 + int.from_bytes(content[position + 4 : position + 8], "little")
+        if content[position : position + 4] != _ITEM or end > len(content):
+            raise ReadError("compressed pixel data is cut off")
+        position = end
+
+
 def _check_frame(frame: bytes, encoding: Encoding) -> None:
     """Refuse a frame whose own header asks for other memory than the data set says."""
     if encoding.syntax == str(RLELossless):
@@ -107,7 +120,7 @@ def _check_frame(frame: bytes, encoding: Encoding) -> None:
         return
     header = frame_header(frame)
     if header is None:
-        raise ReadError("a compressed frame has no header of its kind")
+        raise ReadError("a compressed frame is damaged")
     if (header.rows, header.columns, header.samples) != (encoding.rows, encoding.columns, 1):
         raise ReadError(
             f"a compressed frame is {header.columns} x {header.rows} x {header.samples}, "

@@ -18,11 +18,11 @@ from medseg.core.volume import LabelMap, Labels, MultiLabelMap, Volume
 
 from .dicom_header import read_header
 from .dicom_read import read_series
-from .itk import is_nrrd, read_nrrd, write_itk
 from .label_values import as_label_map, as_multi_label_map, narrow
 from .limits import decoding
-from .meta_image import is_meta_image, read_meta_image
+from .meta_image import is_meta_image, read_meta_image, write_meta_image
 from .nifti import decompressed_head, is_nifti, read_nifti, write_nifti
+from .nrrd import is_nrrd, read_nrrd, write_nrrd
 from .raster import is_raster, read_raster, read_raster_values, write_raster
 from .studies import Series, find_series
 
@@ -159,8 +159,10 @@ def write_volume(path: Path, volume: Volume) -> None:
     with _writer(path) as partial:
         if name.endswith((".nii", ".nii.gz")):
             write_nifti(partial, volume.array, volume.geometry)
-        elif name.endswith((".nrrd", ".mha")):
-            write_itk(partial, volume.array, volume.geometry)
+        elif name.endswith(".nrrd"):
+            write_nrrd(partial, volume.array, volume.geometry)
+        elif name.endswith(".mha"):
+            write_meta_image(partial, volume.array, volume.geometry)
         else:
             write_raster(partial, volume)
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medseg.core.errors import MedsegError, ReadError
 
 LARGEST_DECODED = 16 * 2**30
 """Bytes of voxels that one file may decode to."""
+_GZIP_OR_ZLIB = 47  # zlib's word for "whichever header is there"
 _DEFLATE_RATIO = 1032
 """zlib and gzip cannot pack tighter (zlib's technical notes, "maximum compression factor")."""
 
@@ -52,3 +58,23 @@ def check_decoded_size(decoded: int, stored: int) -> None:
             f"its header promises {decoded} bytes of voxels, which a file of {stored} bytes cannot hold; "
             "it is truncated or not what it says"
         )
+
+
+def unpacked(data: bytes, wanted: int) -> bytes:
+    """At most ``wanted`` bytes of what zlib or gzip packed; fewer if it is truncated.
+
+    Raises:
+        zlib.error: If it is damaged; inside ``decoding`` this becomes a ReadError.
+    """
+    return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(data, wanted)
+
+
+def as_array(data: bytes, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+    """``count`` voxels from their bytes, in this machine's byte order.
+
+    Raises:
+        ReadError: If there are fewer.
+    """
+    if len(data) < count * dtype.itemsize:
+        raise ReadError(f"truncated or damaged; its header promises {count * dtype.itemsize} bytes of voxels")
+    return np.frombuffer(data, dtype=dtype, count=count).astype(dtype.newbyteorder("="), copy=False)

@@ -1,4 +1,4 @@
-"""Reading of MetaImage (``.mha``), self-contained files only.
+"""MetaImage in one file (``.mha``).
 
 The format is small and read here, because the library under SimpleITK writes past its arrays when a header is hostile:
 ``NDims = 93`` ends the whole process (MetaIO as of SimpleITK 2.5).
@@ -21,14 +21,13 @@ from medseg.core.errors import ReadError
 from medseg.core.geometry import Geometry
 from medseg.core.volume import Volume
 
-from .limits import check_decoded_size, decoding
+from .limits import as_array, check_decoded_size, decoding, unpacked
+from .nrrd import LPS_TO_RAS
 
 _LONGEST_LINE = 4096
 _MOST_LINES = 1000
 _START = re.compile(rb"^\s*(ObjectType|NDims|Comment)\s*[=:]", re.MULTILINE)
 _LINE = re.compile(r"\s*(\w+)\s*[=:]\s*(.*?)\s*")
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_AUTO_GZIP_OR_ZLIB = 47
 _TYPES = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
     "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8",
@@ -60,12 +59,36 @@ def read_meta_image(path: Path) -> Volume:
         count = math.prod(sizes) * components
         check_decoded_size(count * dtype.itemsize, path.stat().st_size)
         i, j, k, channels = [*sizes, 1, 1][:4] if len(sizes) < 4 else sizes
-        geometry = Geometry((i, j, k), _LPS_TO_RAS @ _affine(header, len(sizes)))
-        voxels = _voxels(file, header, dtype, count)
-        array = voxels.reshape((max(channels, 1), k, j, i, components)).transpose(0, 4, 3, 2, 1)
+        geometry = Geometry((i, j, k), LPS_TO_RAS @ _affine(header, len(sizes)))
+        wanted = count * dtype.itemsize
+        data = unpacked(file.read(), wanted) if _is_true(header, "CompressedData") else file.read(wanted)
+        array = as_array(data, dtype, count).reshape((max(channels, 1), k, j, i, components)).transpose(0, 4, 3, 2, 1)
         array = np.ascontiguousarray(array[0]) if components > 1 else array[:, 0]
         names = tuple(str(index) for index in range(len(array))) if len(array) > 1 else ("image",)
         return Volume(array, geometry, names)
+
+
+def write_meta_image(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
+    """Write channels of shape ``(channel, i, j, k)``, compressed; as components if there are several."""
+    affine = LPS_TO_RAS @ geometry.affine
+    voxels = np.ascontiguousarray(array.transpose(3, 2, 1, 0)).astype(array.dtype.newbyteorder("<"), copy=False)
+    packed = zlib.compress(voxels.data, level=1)
+    header = {
+        "ObjectType": "Image",
+        "NDims": "3",
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "True",
+        "CompressedDataSize": str(len(packed)),
+        "TransformMatrix": _listed((affine[:3, :3] / geometry.spacing).T.ravel()),
+        "Offset": _listed(affine[:3, 3]),
+        "ElementSpacing": _listed(np.array(geometry.spacing)),
+        "DimSize": " ".join(map(str, geometry.shape)),
+        "ElementNumberOfChannels": str(len(array)),
+        "ElementType": next(name for name, code in _TYPES.items() if np.dtype(code) == array.dtype),
+        "ElementDataFile": "LOCAL",
+    }
+    path.write_bytes("".join(f"{key} = {value}\n" for key, value in header.items()).encode() + packed)
 
 
 def _header(file: BufferedReader) -> Mapping[str, str]:
@@ -77,6 +100,8 @@ def _header(file: BufferedReader) -> Mapping[str, str]:
         if match is None:
             break
         header[match[1]] = match[2]
+        if match[1] == "HeaderSize" and match[2] != "0":
+            raise ReadError("its voxels do not follow its header; save it anew")
         if match[1] == "ElementDataFile":
             if match[2].upper() != "LOCAL":
                 raise ReadError("its header points to another file; save header and voxels as one .mha file")
@@ -122,14 +147,5 @@ def _affine(header: Mapping[str, str], dimensions: int) -> NDArray[np.float64]:
     return affine
 
 
-def _voxels(file: BufferedReader, header: Mapping[str, str], dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-    wanted = count * dtype.itemsize
-    if header.get("HeaderSize", "0") not in ("0", "-1"):
-        raise ReadError("its voxels do not follow its header; save it anew")
-    if _is_true(header, "CompressedData"):
-        data = zlib.decompressobj(_AUTO_GZIP_OR_ZLIB).decompress(file.read(), wanted)
-    else:
-        data = file.read(wanted)
-    if len(data) < wanted:
-        raise ReadError(f"truncated or damaged; its header promises {wanted} bytes of voxels")
-    return np.frombuffer(data, dtype=dtype).astype(dtype.newbyteorder("="), copy=False)
+def _listed(numbers: NDArray[np.float64]) -> str:
+    return " ".join(repr(float(number)) for number in numbers)

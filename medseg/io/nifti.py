@@ -136,7 +136,7 @@ def _dtype(header: Any) -> np.dtype[Any]:
     code = int(header["datatype"])
     try:
         dtype: np.dtype[Any] = header.get_data_dtype()
-    except HeaderDataError as error:
+    except (HeaderDataError, KeyError) as error:
         raise ReadError(f"data type {code} is none of NIfTI's") from error
     if code in _COLOURS:
         raise ReadError(f"stores {_COLOURS[code]} colours; save it with one volume a colour (4D)")

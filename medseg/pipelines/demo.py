@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from medseg.core.files import atomic_file
 from medseg.core.progress import SILENT, Progress
-from medseg.data.layouts import open_dataset
 from medseg.evaluation.result import Evaluation
 from medseg.phantom.studies import write_cohort
 
@@ -49,14 +50,25 @@ def demo(output: Path, budget: str = BUDGET, cases: int = _CASES, progress: Prog
     plan(manifest, configuration, budget=budget, progress=progress)
     run = _fresh(output / "run")
     result = train(read_run_config(configuration), run, progress=progress)
-    dataset = open_dataset(manifest)
-    test = [case for case in dataset.cases if case.split == "test"]
-    options = PredictOptions(preview=True, key=output / "project.key")
-    predict(result.bundle, [case.images["CT"].path for case in test], output / "predictions", options, progress)
-    evaluation = evaluate(output / "predictions", manifest, output / "report", progress=progress)
-    return DemoResult(
-        manifest.parent, configuration, result.bundle, output / "predictions", output / "report", evaluation
-    )
+    test = _test_part(manifest)
+    predictions = _fresh(output / "predictions")
+    predict(result.bundle, [test], predictions, PredictOptions(preview=True), progress)
+    evaluation = evaluate(predictions, test, output / "report", progress=progress)
+    return DemoResult(manifest.parent, configuration, result.bundle, predictions, output / "report", evaluation)
+
+
+def _test_part(manifest: Path) -> Path:
+    """A manifest beside the given one with the rows of its test cases only."""
+    with manifest.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        rows = [row for row in reader if row["split"] == "test"]
+        columns = reader.fieldnames or []
+    part = manifest.with_name("test.csv")
+    with atomic_file(part) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    return part
 
 
 def _fresh(folder: Path) -> Path:

@@ -83,16 +83,29 @@ def evaluate(
     )
     pictures = worst_cases(rows, matching.pairs, scheme, options.worst, progress)
     _write(output, evaluation, report_page(evaluation, pictures))
+    _tell(evaluation, progress)
     progress.finish()
     return evaluation
 
 
 def _unmatched(matching: Matching) -> tuple[Unscored, ...]:
-    lone = (
-        (Problem.NO_REFERENCE, matching.without_reference, "no reference of this name"),
-        (Problem.NO_PREDICTION, matching.without_prediction, "no prediction of this name"),
-    )
-    return tuple(Unscored(case, problem, message) for problem, cases, message in lone for case in cases)
+    unknown = [Unscored(case, Problem.NO_REFERENCE, "no reference of this name") for case in matching.without_reference]
+    missing = [Unscored(case, Problem.NO_PREDICTION, why) for case, why in matching.without_prediction.items()]
+    return (*unknown, *missing)
+
+
+def _tell(evaluation: Evaluation, progress: Progress) -> None:
+    """Say what is in no mean: each failure, and how many cases lack a side."""
+    for one in evaluation.unscored:
+        if one.problem is Problem.FAILED:
+            progress.note(f"{one.case}: {one.message}")
+    for problem, words in (
+        (Problem.NO_PREDICTION, "without a prediction"),
+        (Problem.NO_REFERENCE, "without a reference"),
+    ):
+        count = sum(one.problem is problem for one in evaluation.unscored)
+        if count:
+            progress.note(f"{count} {'case' if count == 1 else 'cases'} {words}; in no mean, listed in scores.csv")
 
 
 def _write(output: Path, evaluation: Evaluation, report: str) -> None:

@@ -200,7 +200,8 @@ def _finish(run: _Run, bundle: Bundle) -> TrainResult:
     chosen = choose_postprocessing(pairs, run.scheme)
     scores = validation_scores(pairs, chosen, run.scheme)
     result = TrainResult(run.folder / "bundle", tuple(scores))
-    split = {"train": [*run.split.training], "validation": [*run.split.validation], "test": [*run.split.test]}
+    parts = {"train": run.split.training, "validation": run.split.validation, "test": run.split.test}
+    split = {part: [str(case) for case in cases] for part, cases in parts.items()}
     records = BundleRecords(split, {"validation": [asdict(score) for score in scores], "summary": result.rows()})
     bundle.network.cpu()
     write_bundle(result.bundle, with_postprocessing(bundle, chosen), records)

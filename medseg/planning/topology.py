@@ -46,13 +46,13 @@ def unet_for(patch: Sequence[int], spacing: Sequence[float], base: int, most: in
 
 
 def fitted(patch: Sequence[int], network: UNetSection) -> tuple[int, ...]:
-    """The patch rounded to the nearest multiple of the network's strides, at least one multiple."""
+    """The patch rounded up to multiples of the network's strides."""
     result = []
     for axis, edge in enumerate(patch):
         factor = 1
         for strides in network.strides:
             factor *= strides[axis]
-        result.append(max(1, round(edge / factor)) * factor)
+        result.append(-(-edge // factor) * factor)
     return tuple(result)
 
 

@@ -39,6 +39,8 @@ tr:hover td { background: var(--card); }
 figure { margin: 1rem 0; overflow-x: auto; }
 figure img { max-width: 100%; height: auto; border-radius: 6px; display: block; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: .5rem 1.5rem; }
+.row { display: flex; flex-wrap: wrap; gap: 0 1.2rem; }
+.row figure { max-width: 100%; }
 svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--muted); font-size: 12px; }
 svg text.name { fill: var(--ink); font-size: 13px; }
@@ -112,6 +114,11 @@ def photograph(image: Image.Image, caption: str) -> Html:
 def side_by_side(parts: Sequence[Html]) -> Html:
     """Small parts in as many columns as fit."""
     return Html(f'<div class="grid">{"".join(parts)}</div>')
+
+
+def gallery(pictures: Sequence[Html]) -> Html:
+    """Pictures in their own size, as many beside each other as fit."""
+    return Html(f'<div class="row">{"".join(pictures)}</div>')
 
 
 def folded(summary: str, parts: Sequence[Html], *, is_warning: bool = False) -> Html:

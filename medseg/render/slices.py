@@ -12,6 +12,7 @@ from PIL import Image
 
 from medseg.core.geometry import Geometry, LengthUnit, Shape
 from medseg.core.volume import Volume
+from medseg.io.raster import RGB
 
 T = TypeVar("T", bound=np.generic)
 
@@ -106,7 +107,7 @@ def colours_of(slab: Volume, plane: Plane, window: Window) -> NDArray[np.uint8]:
     The first channel in grey, or all three where they are red, green and blue.
     """
     cut = plane.cut(slab.array, 0)
-    is_colour = slab.channels == ("red", "green", "blue") and cut.dtype == np.uint8
+    is_colour = slab.channels == RGB and cut.dtype == np.uint8
     channels = cut.astype(np.uint8) if is_colour else np.repeat(window.grey(cut[:1]), 3, axis=0)
     return np.moveaxis(channels, 0, -1)
 

@@ -26,7 +26,7 @@ def test_files_match_by_name_whatever_their_format(tmp_path):
     assert [(pair.case, pair.patient, pair.predicted.name, pair.reference.name) for pair in matching.pairs] == [
         ("a", "a", "a.nii.gz", "a.nrrd"), ("b", "b", "b.mha", "b.nii"), ("c", "c", "c.seg.nrrd", "c.nii.gz")
     ]  # fmt: skip
-    assert (matching.without_prediction, matching.without_reference) == ((), ())
+    assert (matching.without_prediction, matching.without_reference) == ({}, ())
 
 
 def test_what_has_no_partner_is_told(tmp_path):
@@ -34,7 +34,8 @@ def test_what_has_no_partner_is_told(tmp_path):
     reference = touch(tmp_path / "reference", "a.png", "lost.png")
     matching = match(predicted, reference)
     assert [pair.case for pair in matching.pairs] == ["a"]
-    assert (matching.without_prediction, matching.without_reference) == (("lost",), ("stranger",))
+    assert matching.without_prediction == {"lost": "no prediction of this name"}
+    assert matching.without_reference == ("stranger",)
 
 
 def test_two_files_are_a_pair(tmp_path):
@@ -47,7 +48,7 @@ def test_one_prediction_is_looked_up_in_a_folder(tmp_path):
     reference = touch(tmp_path / "reference", "a.nii", "b.nii")
     matching = match(touch(tmp_path / "predicted", "a.nii") / "a.nii", reference)
     assert [pair.case for pair in matching.pairs] == ["a"]
-    assert matching.without_prediction == ()  # nobody asked for b
+    assert matching.without_prediction == {}  # nobody asked for b
 
 
 def test_a_data_set_gives_patients_and_images(tmp_path):
@@ -55,19 +56,24 @@ def test_a_data_set_gives_patients_and_images(tmp_path):
     matching = match(touch(tmp_path / "predicted", "a.nii.gz", "unlabelled.nii.gz"), reference)
     (pair,) = matching.pairs
     assert (pair.patient, pair.reference, pair.files) == ("patient of a", tmp_path / "a.nii", reference.cases[0])
-    assert (matching.without_prediction, matching.without_reference) == (("b",), ("unlabelled",))
+    assert list(matching.without_prediction) == ["b"]
+    assert matching.without_reference == ("unlabelled",)
 
 
-def test_predictions_csv_links_pseudonyms_to_cases(tmp_path):
-    predicted = touch(tmp_path / "predicted", "series-01.nii.gz", "b.nii.gz", "preview.png")
-    table = "case,output,status\na,series-01.nii.gz,done\n,b.nii.gz,done\nc,,failed\n"
-    (predicted / "predictions.csv").write_text(table)
-    matching = match(predicted, dataset(tmp_path, a=tmp_path / "a.nii", b=tmp_path / "b.nii", c=tmp_path / "c.nii"))
+def test_predictions_csv_links_outputs_to_cases(tmp_path):
+    predicted = touch(tmp_path / "predicted", "series-01.nii.gz", "b.nii.gz", "c_d.nii.gz", "series-01_preview.png")
+    rows = [
+        "case,input,status,reason,output", "a,a,done,,series-01.nii.gz", ",,done,,b.nii.gz", "c_d,c/d,done,,c_d.nii.gz",
+        "e,e,failed,out of memory,", "series-02,series-02,skipped,another modality,", ",,,,",
+    ]  # fmt: skip
+    (predicted / "predictions.csv").write_text("\n".join(rows))
+    reference = dataset(tmp_path, **dict.fromkeys(("a", "b", "c/d", "e", "f"), tmp_path / "x.nii"))
+    matching = match(predicted, reference)
     assert [(pair.case, pair.predicted.name) for pair in matching.pairs] == [
-        ("a", "series-01.nii.gz"),
-        ("b", "b.nii.gz"),
-    ]
-    assert matching.without_prediction == ("c",)
+        ("a", "series-01.nii.gz"), ("b", "b.nii.gz"), ("c/d", "c_d.nii.gz")
+    ]  # fmt: skip
+    assert matching.without_prediction == {"e": "failed: out of memory", "f": "no prediction of this name"}
+    assert matching.without_reference == ()
 
 
 @pytest.mark.parametrize(

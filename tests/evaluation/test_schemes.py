@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from factories import geometry
 
+from medseg.core.case import CaseId
 from medseg.core.errors import InputError, LabelError, ReadError
 from medseg.core.volume import LabelMap
-from medseg.data.dataset import Dataset
+from medseg.data.dataset import CaseFiles, Dataset
 from medseg.evaluation.pairs import match
 from medseg.evaluation.schemes import find_scheme, open_reference, read_scheme
 from medseg.io.formats import write_label_map
@@ -89,3 +90,9 @@ def test_label_maps_without_a_structure_need_names(tmp_path):
     empty = write_maps(tmp_path / "empty", a=[0])
     with pytest.raises(LabelError, match="the label maps hold no value besides 0"):
         names(empty, empty)
+
+
+def test_a_data_set_that_says_nothing_needs_names(tmp_path):
+    silent = Dataset("set", tmp_path, ("MR",), None, (CaseFiles(CaseId("a"), {}, None, "a"),))
+    with pytest.raises(LabelError, match=r"nothing says what the label values mean; name a file .* by --labels"):
+        find_scheme(None, silent, ())

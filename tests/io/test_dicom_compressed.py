@@ -6,6 +6,7 @@ from pathlib import Path
 
 import gdcm
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from dicom_factories import (
@@ -148,9 +149,10 @@ def lying(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda frame: b"nothing at all", "a compressed frame has no header of its kind"),
-        (lambda frame: frame[:30], "a compressed frame has no header of its kind"),
-        (lambda frame: frame[: len(frame) // 2], "pixel data cannot be read"),
+        (lambda frame: b"nothing at all", "a compressed frame is damaged"),
+        (lambda frame: frame[:30], "a compressed frame is damaged"),
+        (lambda frame: frame[: len(frame) // 2], "a compressed frame is damaged"),
+        (lambda frame: frame[: len(frame) // 2] + b"\xff\xd9", "pixel data cannot be read"),
         (lambda frame: frame[:42] + b"\x1f" + frame[43:], "a compressed frame has 32 bits, allocated are 16"),
         (lambda frame: frame[:8] + b"\x7f\xff\xff\xff" + frame[12:], "a compressed frame is 2147483647 x 33 x 1"),
     ],
@@ -189,9 +191,43 @@ def test_what_cannot_be_decoded_says_so_by_its_header(tmp_path, syntax, bits, me
     assert "1.2" not in problem
 
 
+def test_cut_off_file_is_refused_and_not_half_decoded(tmp_path):
+    stored = voxels(LARGE, 0, 4096, dtype=np.uint16)
+    for folder, syntax in enumerate(LOSSLESS):
+        write_compressed(tmp_path / str(folder), syntax, stored)
+        path = next((tmp_path / str(folder)).iterdir())
+        for kept in (-5, -9, -40, -600):
+            path.write_bytes(path.read_bytes()[:kept])
+            with pytest.raises(ReadError, match="series of 5 files: compressed pixel data is cut off"):
+                read_folder(tmp_path / str(folder))
+
+
+BROKEN_JPEG = {
+    "no table": lambda frame: frame.replace(b"\xff\xc4", b"\xff\xe4"),
+    "other table": lambda frame: frame.replace(b"\xff\xda\x00\x08\x01\x01\x00", b"\xff\xda\x00\x08\x01\x01\x20"),
+    "no scan": lambda frame: frame.replace(b"\xff\xda", b"\xff\xea"),
+    "no end": lambda frame: frame[:-40],
+    "broken chain": lambda frame: frame[:2] + b"\x00" + frame[3:],
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_JPEG)
+def test_lossless_jpeg_that_would_end_the_process(tmp_path, kind):
+    write_series(tmp_path, ONE, voxels(ONE, 0, 4096, dtype=np.uint16))
+    (path,) = tmp_path.iterdir()
+    recoded(path, gdcm.TransferSyntax.JPEGLosslessProcess14_1)
+    dataset = pydicom.dcmread(path)
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = encapsulate([BROKEN_JPEG[kind](frame)])
+    dataset.save_as(path)
+    with pytest.raises(ReadError, match="series of 1 files: a compressed frame is damaged"):
+        read_folder(tmp_path)
+
+
 def test_frame_headers():
-    jpeg = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xff\xc0\x00\x0b\x08\x00\x07\x00\x09\x01"
-    assert frame_header(jpeg) == FrameHeader(rows=7, columns=9, samples=1, precision=8)
-    assert frame_header(b"\xff\xd8\xff\xda\x00\x04abcdefghijklmn") is None
-    assert frame_header(b"\xff\xd8\x00\x00") is None
+    start = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xff\xc0\x00\x0b\x08\x00\x07\x00\x09\x01\x01\x11\x00"
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00data\xff\xd9"
+    assert frame_header(start + scan) == FrameHeader(rows=7, columns=9, samples=1, precision=8)
+    assert frame_header(b"\xff\xd8" + scan) is None
+    assert frame_header(start + b"\xff\xd9") is None
     assert frame_header(b"") is None

@@ -73,10 +73,31 @@ def test_a_data_set_from_end_to_end(study, tmp_path):
     assert "without its image" not in page
 
 
+class Notes:
+    def __init__(self):
+        self.texts = []
+
+    def start(self, label, total): ...
+
+    def advance(self, steps=1): ...
+
+    def note(self, text):
+        self.texts.append(text)
+
+    def finish(self): ...
+
+
 def test_a_failed_case_is_a_row_and_the_others_count(study, tmp_path):
     data, predicted = study
     (predicted / "case0.nii.gz").write_bytes(b"\x1f\x8b broken")
-    found = evaluate(predicted, data, tmp_path / "report", QUICK)
+    (predicted / "stranger.nii.gz").touch()
+    progress = Notes()
+    found = evaluate(predicted, data, tmp_path / "report", QUICK, progress)
+    assert progress.texts[0].startswith("case0: ")
+    assert progress.texts[1:] == [
+        "1 case without a prediction; in no mean, listed in scores.csv",
+        "1 case without a reference; in no mean, listed in scores.csv",
+    ]
     assert found.has_failures
     (failed,) = (row for row in table(tmp_path / "report") if row["status"] == "failed")
     assert failed["case"] == "case0"

@@ -1,0 +1,43 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medseg.core.errors import InputError
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA, then MPS, then the CPU.")]
+
+
+def read_channels(texts: Sequence[str]) -> dict[str, Path]:
+    """Files by channel from texts such as ``T1=scan.nii.gz``.
+
+    Raises:
+        InputError: If a text is not of that form, or a channel comes twice.
+    """
+    channels: dict[str, Path] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise InputError(f"--channel {text!r} is not of the form NAME=PATH")
+        if name in channels:
+            raise InputError(f"--channel {name!r} is given twice")
+        channels[name] = Path(path)
+    return channels

@@ -1,0 +1,58 @@
+"""Whether an image is of the kind that a model was trained on."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from medseg.core.geometry import Geometry, LengthUnit
+
+from .bundle import TrainingFacts
+
+_MODALITIES = {
+    "CT": r"ct|cta|cbct",
+    "MR": r"mr|mri|mra|t[12].*|pd|flair|dwi|adc|swi|dce|dti|bold|stir|tof",
+    "PT": r"pt|pet|suv",
+    "US": r"us|ultrasound",
+    "MG": r"mg|mammo.*",
+    "NM": r"nm|spect",
+}
+_MARGIN = 2.0
+
+
+def wrong_modality(modality: str, facts: TrainingFacts) -> str | None:
+    """Why a DICOM series of that modality does not fit, as part of a sentence; None if it does or nobody can tell.
+
+    The model's modality is told by the names of its channels: ``CT`` and ``MR`` themselves, ``T1``, ``FLAIR``, ``PET``.
+    """
+    known = [found for found in map(dicom_modality, facts.modalities) if found is not None]
+    if not known or modality in known:
+        return None
+    return f"its modality is {modality or 'not given'}, the model was trained on {', '.join(facts.modalities)}"
+
+
+def dicom_modality(channel: str) -> str | None:
+    """The DICOM modality (PS3.3 section C.7.3.1.1.1) that a channel's name speaks of; None if it speaks of none."""
+    name = re.sub(r"[\s_-]+", " ", channel).strip().lower()
+    return next((found for found, pattern in _MODALITIES.items() if re.fullmatch(pattern, name.split(" ")[0])), None)
+
+
+def wrong_extent(grid: Geometry, facts: TrainingFacts) -> str | None:
+    """Why an image of that size does not fit, as part of a sentence; None if it does.
+
+    It does not if it is more than twice as long as the longest training image along the right, anterior or superior
+    axis, or less than half as long as the shortest. Images in pixels are not judged.
+    """
+    if grid.unit is LengthUnit.PIXEL:
+        return None
+    oriented = grid.reoriented("RAS")
+    extent = np.multiply(oriented.shape, oriented.spacing)
+    low, high = np.array(facts.extent_min_mm), np.array(facts.extent_max_mm)
+    if (extent <= _MARGIN * high).all() and (extent >= low / _MARGIN).all():
+        return None
+    trained = " x ".join(f"{one:.0f} to {other:.0f}" for one, other in zip(low, high, strict=True))
+    return (
+        f"it measures {' x '.join(f'{size:.0f}' for size in extent)} mm from left to right, back to front and foot to "
+        f"head, the training images {trained} mm"
+    )

@@ -1,0 +1,200 @@
+"""NRRD in one file (``.nrrd``): http://teem.sourceforge.net/nrrd/format.html.
+
+The format is small and read here, because the library under SimpleITK (teem) copies header values into arrays of fixed
+size: a long ``space`` field ends the whole process. Files that point to other files are refused.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medseg.core.errors import ReadError
+from medseg.core.geometry import Geometry
+from medseg.core.volume import Volume
+
+from .limits import as_array, check_decoded_size, decoding, unpacked
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_LONGEST_LINE = 2**20
+_MOST_LINES = 10_000
+_TYPES = {
+    "i1": ("signed char", "char", "int8", "int8_t"),
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"),
+    "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+    "f4": ("float",),
+    "f8": ("double",),
+}
+_ENCODINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip"}
+_DOMAIN = ("domain", "space", "???", "none")
+_WORLDS = {
+    "right-anterior-superior": (1.0, 1.0), "ras": (1.0, 1.0),
+    "left-anterior-superior": (-1.0, 1.0), "las": (-1.0, 1.0),
+}  # fmt: skip
+_VECTOR = re.compile(r"none|\([^()]*\)")
+
+
+def is_nrrd(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` is NRRD."""
+    return re.match(rb"NRRD000\d", head) is not None
+
+
+def read_nrrd(path: Path) -> Volume:
+    """The image in an NRRD file; the entries of an axis that is not one of space become channels ``0``, ``1``, ….
+
+    The file's world becomes RAS; a file that names no patient's world (``scanner-xyz``, or none) is taken as LPS, as
+    every program built on ITK does. 2D images become one slice.
+
+    Raises:
+        ReadError: If it is no such file, detached, truncated, too large or of a type that is no image.
+        GeometryError: If its grid is broken.
+    """
+    with decoding(path), path.open("rb") as file:
+        header = _header(file)
+        axes = _axes(header)
+        dtype = _dtype(header)
+        encoding = _encoding(header)
+        wanted = math.prod(axes.sizes) * dtype.itemsize
+        check_decoded_size(wanted, path.stat().st_size)
+        data = file.read(wanted) if encoding == "raw" else unpacked(file.read(), wanted)
+        array = as_array(data, dtype, math.prod(axes.sizes)).reshape(axes.sizes, order="F")
+        channels = array[np.newaxis] if axes.channel is None else np.moveaxis(array, axes.channel, 0)
+        if axes.channel == 0:
+            channels = np.ascontiguousarray(channels)
+        i, j, k = [*channels.shape[1:], 1][:3]
+        names = tuple(str(index) for index in range(len(channels))) if len(channels) > 1 else ("image",)
+        return Volume(channels.reshape(-1, i, j, k), Geometry((i, j, k), _affine(header, axes)), names)
+
+
+def write_nrrd(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
+    """Write channels of shape ``(channel, i, j, k)``, gzipped; as vectors if there are several, as ITK does."""
+    affine = LPS_TO_RAS @ geometry.affine
+    is_vector = len(array) > 1
+    sizes = [*([len(array)] if is_vector else []), *geometry.shape]
+    directions = [*(["none"] if is_vector else []), *(_vector(affine[:3, axis]) for axis in range(3))]
+    header = {
+        "type": array.dtype.name if array.dtype.kind in "iu" else {4: "float", 8: "double"}[array.dtype.itemsize],
+        "dimension": str(len(sizes)),
+        "space": "left-posterior-superior",
+        "sizes": " ".join(map(str, sizes)),
+        "space directions": " ".join(directions),
+        "kinds": ("vector " if is_vector else "") + "domain domain domain",
+        "endian": "little",
+        "encoding": "gzip",
+        "space origin": _vector(affine[:3, 3]),
+    }
+    voxels = np.ascontiguousarray(array.transpose(3, 2, 1, 0)).astype(array.dtype.newbyteorder("<"), copy=False)
+    with path.open("wb") as file:
+        file.write(b"NRRD0004\n" + "".join(f"{key}: {value}\n" for key, value in header.items()).encode() + b"\n")
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as stream:
+            stream.write(voxels.data)
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """Sizes of all axes, fastest first; which one holds channels, and which are of space."""
+
+    sizes: tuple[int, ...]
+    channel: int | None
+    spatial: tuple[int, ...]
+
+
+def _header(file: BufferedReader) -> Mapping[str, str]:
+    """Fields by lower-case name, up to the empty line after which the voxels begin."""
+    header: dict[str, str] = {}
+    file.readline(_LONGEST_LINE)
+    for _ in range(_MOST_LINES):
+        line = file.readline(_LONGEST_LINE).decode("latin-1")
+        text = line.rstrip("\r\n")
+        if not line.endswith("\n"):
+            break
+        if not text:
+            return header
+        key, _, value = text.partition(":")
+        if text.startswith("#") or value.startswith("="):
+            continue
+        name = re.sub(r"\s+", " ", key.strip().lower())
+        if name in ("data file", "datafile"):
+            raise ReadError("its header points to another file; save header and voxels as one .nrrd file")
+        header[name] = value.strip()
+    raise ReadError("its header is damaged or has no end")
+
+
+def _axes(header: Mapping[str, str]) -> _Axes:
+    sizes = tuple(int(size) for size in header.get("sizes", "").split())
+    kinds = header.get("kinds", "???" + " ???" * (len(sizes) - 1)).lower().split()
+    directions = _VECTOR.findall(header["space directions"]) if "space directions" in header else ["()"] * len(sizes)
+    if not 2 <= len(sizes) <= 5 or min(sizes) < 1 or not len(kinds) == len(directions) == len(sizes):
+        raise ReadError(f"its axes are not sound: sizes {sizes}, {len(kinds)} kinds, {len(directions)} directions")
+    spatial = [axis for axis in range(len(sizes)) if kinds[axis] in _DOMAIN and directions[axis] != "none"]
+    others = [axis for axis in range(len(sizes)) if axis not in spatial]
+    if len(spatial) == 4 and not others:
+        others.append(spatial.pop())
+    if len(spatial) not in (2, 3) or len(others) > 1:
+        raise ReadError(f"has {len(spatial)} axes of space and {len(others)} others; volumes and series are read")
+    return _Axes(sizes, others[0] if others else None, tuple(spatial))
+
+
+def _dtype(header: Mapping[str, str]) -> np.dtype[Any]:
+    name = header.get("type", "")
+    code = next((code for code, names in _TYPES.items() if name.lower() in names), None)
+    if code is None:
+        raise ReadError(f"stores voxels as {name[:40]!r}; integers and floats of up to 64 bits are read")
+    return np.dtype(code).newbyteorder(">" if header.get("endian", "little").lower() == "big" else "<")
+
+
+def _encoding(header: Mapping[str, str]) -> str:
+    encoding = _ENCODINGS.get(header.get("encoding", "").lower())
+    if encoding is None:
+        raise ReadError(f"packs its voxels by {header.get('encoding', '')[:40]!r}; raw and gzip are read")
+    if any(header.get(key, "0") != "0" for key in ("line skip", "lineskip", "byte skip", "byteskip")):
+        raise ReadError("its voxels do not follow its header at once; save it anew")
+    return encoding
+
+
+def _affine(header: Mapping[str, str], axes: _Axes) -> NDArray[np.float64]:
+    """RAS affine; a 2D image lies in the plane z = 0."""
+    affine = np.eye(4)
+    if "space directions" in header:
+        vectors = _VECTOR.findall(header["space directions"])
+        for column, axis in enumerate(axes.spatial):
+            affine[:3, column] = _numbers(vectors[axis])
+        affine[:3, 3] = _numbers(header.get("space origin", "(0,0,0)"))
+    else:
+        for column, axis in enumerate(axes.spatial):
+            spacing = _entry(header, "spacings", axis, 1.0)
+            is_node = header.get("centerings", header.get("centers", "")).lower().split()[axis : axis + 1] == ["node"]
+            affine[column, column] = spacing
+            edge = 0.0 if is_node else spacing / 2  # an axis minimum is the outer face of a cell
+            affine[column, 3] = _entry(header, "axis mins", axis, -edge) + edge
+    world = header.get("space", "").lower().removesuffix("-time")
+    affine[:2] *= np.reshape(_WORLDS.get(world[:3] if len(world) == 4 else world, (-1.0, -1.0)), (2, 1))
+    return affine
+
+
+def _numbers(vector: str) -> NDArray[np.float64]:
+    """The first three entries of ``(x,y,z)``; z is 0 in two dimensions."""
+    return np.array([*(float(entry) for entry in vector.strip("() ").split(",")), 0.0][:3])
+
+
+def _entry(header: Mapping[str, str], key: str, axis: int, default: float) -> float:
+    entries = header.get(key, header.get(key.replace(" ", ""), "")).split()
+    return float(entries[axis]) if axis < len(entries) else default
+
+
+def _vector(numbers: NDArray[np.float64]) -> str:
+    return f"({','.join(repr(float(number)) for number in numbers)})"
