@@ -96,7 +96,8 @@ def _common_axes(planes: Sequence[Plane]) -> _Axes:
         raise GeometryError("image orientation is not two unit vectors at a right angle")
     normal = np.cross(row, column)
     normal /= np.linalg.norm(normal)
-    return _Axes(row / lengths[0], column / lengths[1], normal, (float(spacings[0, 0]), float(spacings[0, 1])))
+    column = column / lengths[1]  # as ITK does: rounded cosines become exactly orthonormal, the column is kept
+    return _Axes(np.cross(column, normal), column, normal, (float(spacings[0, 0]), float(spacings[0, 1])))
 
 
 def _check_same_direction(directions: Floats) -> None:

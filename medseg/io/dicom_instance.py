@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -109,7 +111,9 @@ class Instance:
 
 
 def read_instance(path: Path) -> Instance | None:
-    """The facts of a DICOM file; None if it is no DICOM file, or belongs to no series.
+    """The facts of a DICOM file; None if it is no DICOM file, or has neither a series nor pixels.
+
+    Some de-identification empties UIDs. Images without a series UID get one that stands for their folder.
 
     Raises:
         ReadError: If it is DICOM but cannot be parsed.
@@ -119,8 +123,9 @@ def read_instance(path: Path) -> Instance | None:
         return None
     with parsing():
         identity = _identity(header.dataset)
-        if not identity.uid:
+        if not identity.uid and header.pixels is None:
             return None
+        identity = identity if identity.uid else replace(identity, uid=_folder_uid(path))
         variants = {name: text(header.dataset, tag) for name, tag in _VARIANTS.items()}
         return Instance(path, identity, _image_or_reason(header, identity.modality), variants)
 
@@ -137,6 +142,11 @@ def _identity(dataset: Dataset) -> Identity:
         frame_of_reference_uid=text(dataset, 0x00200052),
         attributes={name: value for name, value in attributes.items() if value},
     )
+
+
+def _folder_uid(path: Path) -> str:
+    digest = hashlib.sha256(os.fsencode(path.parent.resolve())).digest()
+    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
 
 
 def _image_or_reason(header: Header, modality: str) -> Image | DataError:

@@ -71,9 +71,10 @@ def write_raster(path: Path, volume: Volume) -> None:
     Raises:
         InputError: If the volume is no picture, or has a type that the format cannot hold without loss.
     """
-    if volume.geometry.shape[2] != 1 or volume.geometry.unit is not LengthUnit.PIXEL:
+    turned = volume.reoriented("LPS")
+    if turned.geometry.shape[2] != 1 or turned.geometry.unit is not LengthUnit.PIXEL:
         raise InputError(f"a {path.suffix} file holds no millimetres and one slice only; write .nii.gz, .nrrd or .mha")
-    pixels = volume.reoriented("LPS").array[..., 0]
+    pixels = turned.array[..., 0]
     greys = ("uint8", "uint16", "float32") if path.suffix.lower() in (".tif", ".tiff") else ("uint8", "uint16")
     if len(pixels) == 1 and pixels.dtype.name in greys:
         Image.fromarray(np.ascontiguousarray(pixels[0].T)).save(path)

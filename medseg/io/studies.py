@@ -26,7 +26,7 @@ class Series:
     """One series; what identifies a person stays out of its ``repr``.
 
     Attributes:
-        uid: Series instance UID as it is in the files.
+        uid: Series instance UID; one that stands for the folder if the files have none.
         study_uid: Study instance UID.
         patient: Issuer of the patient ID and the ID, parted by a NUL; tells patients apart and is never shown.
         modality: Such as ``CT`` or ``MR``.

@@ -332,3 +332,17 @@ def test_segment_prepared_gives_masks_of_regions():
     bits = label_map(geometry((18, 17, 16)), values=(0, 1, 2, 3)).array
     masks = segment_prepared(model.network, bits[None].astype(np.float32) / 255, model.config, model.scheme)
     assert np.array_equal(masks, np.stack([bits & 1, bits >> 1]))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dims", [2, 3])
+def test_cuda_agrees_with_cpu(dims):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    image = volume(geometry((40, 30, 25)))
+    found = []
+    for device in ("cpu", "cuda"):
+        settings = PredictionSettings(device=device, precision="fp32", probabilities=True)
+        torch.manual_seed(0)
+        found.append(Predictor(bundle(dims=dims), settings).predict(image).probabilities.astype(np.float32))
+    assert np.allclose(*found, atol=2e-2)

@@ -231,3 +231,4 @@ def test_frame_headers():
     assert frame_header(b"\xff\xd8" + scan) is None
     assert frame_header(start + b"\xff\xd9") is None
     assert frame_header(b"") is None
+    assert frame_header(b"\xff\x4f\xff\x51 cut \xff\xd9") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import tracemalloc
@@ -24,10 +25,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import uid
 from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
-from medseg.core.errors import DataError, ReadError
-from medseg.io import dicom_header
+from medseg.core.errors import DataError, InputError, ReadError
+from medseg.io import dicom_header, dicom_read, dicom_series, studies
 from medseg.io.dicom_header import open_inflated
 from medseg.io.dicom_instance import read_instance
 from medseg.io.studies import find_series
@@ -144,7 +146,7 @@ def test_endless_header(tmp_path, monkeypatch):
 )
 def test_names_in_headers_are_only_text(tmp_path, name):
     write_series(tmp_path, Grid(), SeriesDescription=f"{name}\x1b[2J")
-    path = sorted(tmp_path.iterdir())[0]
+    path = min(tmp_path.iterdir())
     series = only_series(tmp_path)
     assert series.problem is None
     assert series.description.isprintable()
@@ -175,7 +177,7 @@ def test_links_pipes_and_strange_names_are_not_followed(tmp_path):
     (folder / "dangling").symlink_to(tmp_path / "nowhere")
     os.mkfifo(folder / "pipe")
     (folder / "new\nline").write_bytes(b"no DICOM")
-    os.rename(next(folder.glob("*-0-*")), os.fsencode(folder) + b"/\xff\xfe.bin")
+    next(folder.glob("*-0-*")).rename(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.bin"))
     inventory = find_series(folder)
     assert len(inventory.series) == 1
     assert inventory.series[0].problem is None
@@ -204,12 +206,51 @@ def test_damaged_bytes_give_a_volume_or_an_error(tmp_path_factory, position, val
     (folder / "one").write_bytes((SMALL[:position] + value + SMALL[position + len(value) :])[:cut])
     inventory = find_series(folder)
     assert len(inventory.series) + inventory.other_files + inventory.unreadable == 1
-    try:
-        volume = read_folder(folder) if inventory.series else None
-    except DataError as error:
-        assert "\n" not in str(error)
-        return
-    assert volume is None or np.isfinite(volume.array).all()
+    with contextlib.suppress(DataError):
+        assert not inventory.series or np.isfinite(read_folder(folder).array).all()
+
+
+def test_volume_above_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(dicom_series, "MAX_VOXELS", 300)
+    write_series(tmp_path, Grid())
+    with pytest.raises(ReadError, match=r"a volume of shape \(9, 7, 5\) is larger than the limit of 300 voxels"):
+        read_folder(tmp_path)
+
+
+def test_memory_that_runs_out(tmp_path, monkeypatch):
+    def exhausted(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(dicom_read, "rescaled", exhausted)
+    write_series(tmp_path, Grid())
+    with pytest.raises(ReadError, match="series of 5 files: too large for the memory of this machine"):
+        read_folder(tmp_path)
+
+
+def test_too_many_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(studies, "_MAX_FILES", 4)
+    write_series(tmp_path, Grid())
+    with pytest.raises(InputError, match="more than 4 files; name a smaller folder"):
+        find_series(tmp_path)
+
+
+def test_pixels_of_eight_bits_in_big_endian(tmp_path):
+    write_series(tmp_path, ONE, voxels(ONE, 0, 256, dtype=np.uint8), uid.ExplicitVRBigEndian)
+    assert only_series(tmp_path).problem == "pixels of 8 bits in big endian words are not read"
+
+
+def test_modality_table(tmp_path):
+    dataset = series_datasets(ONE, voxels(ONE))[0]
+    dataset.ModalityLUTSequence = [Dataset()]
+    write_files(tmp_path, [dataset])
+    assert only_series(tmp_path).problem == "a modality look-up table is not supported"
+
+
+@pytest.mark.parametrize("value", [b"1\\nan", b"1\\x ", b"1,5\\1 ", b"1\\1e999 ", "1\\²".encode("latin-1")])
+def test_numbers_that_are_none(tmp_path, value):
+    (path,) = write_files(tmp_path, series_datasets(ONE, voxels(ONE), PixelSpacing=["1" * (len(value) - 2), "1"]))
+    path.write_bytes(path.read_bytes().replace(b"1" * (len(value) - 2) + b"\\1", value))
+    assert only_series(tmp_path).problem == "PixelSpacing is not a number"
 
 
 def test_float_pixels_are_refused(tmp_path):

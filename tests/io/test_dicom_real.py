@@ -46,7 +46,9 @@ def by_highdicom(series: Series, codes: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def corners(affine, shape):
-    points = [[*(index * (size - 1) for index, size in zip(corner, shape, strict=True)), 1] for corner in np.ndindex(2, 2, 2)]
+    points = [
+        [*(index * (size - 1) for index, size in zip(corner, shape, strict=True)), 1] for corner in np.ndindex(2, 2, 2)
+    ]
     return (affine @ np.array(points).T)[:3]
 
 

@@ -28,9 +28,9 @@ def test_voxels_grid_and_type(tmp_path, suffix, compressed, dims, components, dt
 
 
 @pytest.mark.parametrize("kind", [SimpleITK.sitkComplexFloat32, SimpleITK.sitkComplexFloat64])
-def test_complex_numbers_are_no_image(tmp_path, kind):
+def test_complex_numbers_are_two_channels(tmp_path, kind):
     SimpleITK.WriteImage(SimpleITK.Image((2, 3, 4), kind), str(tmp_path / "a.mha"))
-    assert read_volume(tmp_path / "a.mha").channels == ("0", "1")  # real and imaginary part, as MetaImage has it
+    assert read_volume(tmp_path / "a.mha").channels == ("0", "1")
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha"])

@@ -13,7 +13,10 @@ from medseg.io.formats import read_volume
 
 VOXELS = np.arange(120, dtype="<i2")
 DIRECTIONS = "space directions: (1,0.1,0) (0,2,0.2) (0,0,3)\nspace origin: (5,6,7)\n"
-NRRD = f"NRRD0004\n# a comment\ntype: short\ndimension: 3\nspace: LPS\nsizes: 2 3 4\n{DIRECTIONS}encoding: raw\nendian: little\n"
+NRRD = (
+    f"NRRD0004\n# a comment\ntype: short\ndimension: 3\nspace: LPS\nsizes: 2 3 4\n{DIRECTIONS}"
+    "encoding: raw\nendian: little\n"
+)
 
 
 def written(tmp_path, header: str, data: bytes = VOXELS[:24].tobytes(), name="a.nrrd"):
@@ -36,7 +39,8 @@ class TestNrrdHeaders:
 
     @pytest.mark.parametrize(
         "grid",
-        ["", "spacings: 1 2 3\n", "spacings: 1 2 3\naxis mins: 5 6 7\n", "spacings: 1 2 3\ncenterings: node node node\n",
+        ["", "spacings: 1 2 3\n", "spacings: 1 2 3\naxis mins: 5 6 7\n",
+         "spacings: 1 2 3\ncenterings: node node node\n",
          "spacings: 1 2 3\naxis mins: 5 6 7\ncenterings: node node node\n",
          "spacings: 1 2 3\naxis mins: 5 6 7\ncenters: cell cell cell\n"],
     )  # fmt: skip
@@ -69,7 +73,7 @@ class TestNrrdHeaders:
     @pytest.mark.parametrize(
         ("old", "new", "message"),
         [
-            ("encoding: raw", "encoding: raw\ndata file: /etc/passwd", "its header points to another file; save header"),
+            ("encoding: raw", "encoding: raw\ndata file: /etc/passwd", "its header points to another file; save"),
             ("encoding: raw", "encoding: raw\r\nDataFile: LIST", "its header points to another file; save header"),
             ("encoding: raw", "encoding: hex", "packs its voxels by 'hex'; raw and gzip are read"),
             ("encoding: raw", "encoding: raw\nbyte skip: -1", "its voxels do not follow its header at once"),

@@ -16,6 +16,7 @@ from pydicom.uid import (
 )
 
 from medseg.core.errors import InputError
+from medseg.io.dicom_read import read_series
 from medseg.io.studies import find_series
 
 SMALL = Grid(slices=3)
@@ -108,7 +109,7 @@ def test_repr_shows_nothing_of_the_patient(tmp_path):
 
 def test_one_file_is_a_folder_of_one(tmp_path):
     write_series(tmp_path, OBLIQUE)
-    (series,) = find_series(sorted(tmp_path.iterdir())[0]).series
+    (series,) = find_series(min(tmp_path.iterdir())).series
     assert len(series.files) == 1
     assert series.problem is None
 
@@ -153,6 +154,25 @@ def test_big_endian_file_without_anything_in_front(tmp_path):
         path.write_bytes(content[132 + 12 + int.from_bytes(content[140:144], "little") :])
     (series,) = find_series(tmp_path).series
     assert series.frames == 3
+
+
+def test_images_whose_uids_were_emptied_are_told_apart_by_folder(tmp_path):
+    for folder in ("a", "b"):
+        datasets = series_datasets(SMALL, voxels(SMALL))
+        for dataset in datasets:
+            dataset.StudyInstanceUID = dataset.SeriesInstanceUID = ""
+        write_files(tmp_path / folder, datasets)
+    one, two = find_series(tmp_path).series
+    assert one.problem is two.problem is None
+    assert one.uid != two.uid
+    assert read_series(one).geometry.shape == (9, 7, 3)
+
+
+def test_object_without_series_and_pixels_is_another_file(tmp_path):
+    dataset = other_object("SR", series_datasets(SMALL, voxels(SMALL))[0])
+    dataset.SeriesInstanceUID = ""
+    write_files(tmp_path, [dataset])
+    assert find_series(tmp_path).other_files == 1
 
 
 def test_same_series_uid_in_two_studies_is_two_series(tmp_path):
