@@ -26,7 +26,7 @@ from medseg.pipelines.predict import predict
 from medseg.pipelines.train import read_run_config, train
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-EVERY_NTH_VALIDATES = 7
+EVERY_NTH_VALIDATES = 10
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _write_split(arguments: argparse.Namespace) -> list[str]:
-    """Write the fold, restricted to the cases at hand, as a split file; every seventh training case validates."""
+    """Write the fold, restricted to the cases at hand, as a split file; every tenth training case validates."""
     fold = json.loads(arguments.folds.read_text())[arguments.fold]
     there = {case.id for case in open_dataset(arguments.data).cases}
     training, test = (sorted(there & set(fold[part])) for part in ("train", "test"))

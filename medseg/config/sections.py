@@ -295,7 +295,7 @@ class TrainingSection(Section):
     optimizer: OptimizerSection = OptimizerSection()
     grad_clip: PositiveFloat = 12.0
     """Largest norm of the gradient."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.995
     """Decay a step of the averaged weights that are validated and exported; 0 switches it off."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 where the device computes in it natively, fp16 on older CUDA devices, else fp32."""

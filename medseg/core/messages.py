@@ -32,16 +32,16 @@ def redacted(text: str, *, quotes: bool = False) -> str:
 
 
 class Redaction(logging.Filter):
-    """Rewrites each record and its traceback by ``redacted``; lets all of them through."""
+    """Rewrites each record by ``redacted`` and lets it through; tracebacks of libraries are dropped."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrite ``record`` in place; quotes stay only in what medseg itself wrote."""
         foreign = record.name.partition(".")[0] != _OWN
         record.msg, record.args = redacted(record.getMessage(), quotes=foreign), ()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = redacted(record.exc_text, quotes=True)
+        if foreign:
+            record.exc_info = record.exc_text = None
+        elif record.exc_info:
+            record.exc_text = redacted(logging.Formatter().formatException(record.exc_info), quotes=True)
         return True
 
 

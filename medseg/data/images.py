@@ -69,7 +69,7 @@ def patient_of(path: Path, case: str) -> str:
     for file in sorted(path.rglob("*")):
         if file.is_file() and not file.is_symlink():
             series = find_series(file).series
-            if series and series[0].patient.strip("\0"):
+            if series and series[0].patient.partition("\0")[2]:  # an issuer alone names nobody
                 return series[0].patient
     return case
 

@@ -58,6 +58,7 @@ def test_tracebacks_are_redacted_too():
     assert "DOE" not in shown
     assert "1.2.3.4.5" not in shown
     assert "ValueError" in shown
+    assert logging.Formatter().format(record("pydicom", "failed", error=error)) == "failed"
 
 
 @pytest.fixture

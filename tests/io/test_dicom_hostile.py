@@ -123,6 +123,12 @@ def test_five_thousand_nested_sequences(tmp_path):
         read_instance(tmp_path / "deep")
 
 
+def test_elements_that_end_before_the_pixels(tmp_path):
+    body = SERIES + struct.pack("<HHL", 0xFFFE, 0xE00D, 0) + _long(0x0009, 0x0010, b"OB", 4) + b"1234"
+    (tmp_path / "short").write_bytes(file_bytes(uid.ExplicitVRLittleEndian, body))
+    assert only_series(tmp_path).problem == "no pixel data"
+
+
 def test_element_longer_than_the_file(tmp_path, peak):
     body = SERIES + _long(*PER_FRAME, b"SQ", 0xFFFFFFF0) + b"\0" * 100
     (tmp_path / "long").write_bytes(file_bytes(uid.ExplicitVRLittleEndian, body))

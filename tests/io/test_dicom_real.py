@@ -62,7 +62,7 @@ def test_every_series_agrees_with_two_other_readers(real_data):
         np.testing.assert_allclose(volume.array[0], array, rtol=1e-6, err_msg=series.description)
         if len(series.files) > 1 or series.frames == 1:
             np.testing.assert_allclose(corners(affine, shape), corners(theirs, shape), atol=1e-3)
-        if shape[2] > 1:
+        if shape[2] > 1 and pydicom.dcmread(series.files[0]).SOPClassUID:  # ct_abdomen's was emptied
             array, theirs = by_highdicom(series, volume.geometry.axis_codes)
             np.testing.assert_allclose(volume.array[0], array, rtol=1e-6)
             np.testing.assert_allclose(corners(affine, shape), corners(theirs, shape), atol=1e-3)
