@@ -11,7 +11,7 @@ import typer
 
 from medseg.core.errors import InputError
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.", show_default="off")]
 
 
 class Device(StrEnum):

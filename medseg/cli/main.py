@@ -29,9 +29,14 @@ def plan(
     dataset: Annotated[Path, typer.Argument(help="Data set: a folder, dataset.json or a manifest.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Configuration to write.")],
     dims: Annotated[int, typer.Option(min=2, max=3, help="2 for slices, 3 for volumes.")] = 3,
-    budget: Annotated[str | None, typer.Option(help="Training time: 20min, 2h, 200ep.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Training time: 20min, 2h, 200ep.", show_default="1h on a CPU, 200ep on a GPU")
+    ] = None,
     device: DeviceOption = Device.auto,
-    split: Annotated[Path | None, typer.Option(help="JSON with lists train, validation, test of case ids.")] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(help="JSON with lists train, validation, test of case ids.", show_default="drawn by patient"),
+    ] = None,
 ) -> None:
     """Measure a data set and write a configuration that fits it, this device and the budget."""
     from medseg.pipelines.plan import plan as run_plan
@@ -46,9 +51,16 @@ def plan(
 def train(
     config: Annotated[Path, typer.Argument(help="Configuration, as `medseg plan` writes it.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run; the model lies in RUN/bundle.")],
-    budget: Annotated[str | None, typer.Option(help="Training time: 20min, 200ep; changes the schedule only.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where this run stopped.")] = False,
-    override: Annotated[list[str] | None, typer.Option("--set", help="key=value, may be repeated.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Training time: 20min, 200ep; changes the schedule only.", show_default="the configuration's"
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where this run stopped.", show_default="off")] = False,
+    override: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, may be repeated.", show_default="none")
+    ] = None,
 ) -> None:
     """Train a network and leave it as a bundle."""
     from medseg.pipelines.train import read_run_config
@@ -80,16 +92,33 @@ def predict(
         list[Path] | None, typer.Argument(help="Images, DICOM folders, folders of either, manifests.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("predictions"),
-    channel: Annotated[list[str] | None, typer.Option(help="NAME=PATH for each channel of one image.")] = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(help="NAME=PATH for each channel of one image.", show_default="none")
+    ] = None,
     device: DeviceOption = Device.auto,
-    overlap: Annotated[float | None, typer.Option(help="Overlap of windows; by default the model's.")] = None,
-    mirror: Annotated[bool | None, typer.Option(help="Average over mirrored images.")] = None,
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities too.")] = False,
-    entropy: Annotated[bool, typer.Option("--entropy", help="Write a map of the entropy too.")] = False,
-    preview: Annotated[bool, typer.Option("--preview", help="Draw a picture of each result.")] = False,
-    all_series: Annotated[bool, typer.Option("--all-series", help="Also series unlike the training's.")] = False,
-    fill_gaps: Annotated[bool, typer.Option("--fill-gaps", help="Interpolate missing DICOM slices.")] = False,
-    key: Annotated[Path | None, typer.Option(help="Project key that names DICOM results.")] = None,
+    overlap: Annotated[float | None, typer.Option(help="Overlap of windows.", show_default="the model's")] = None,
+    mirror: Annotated[
+        bool | None, typer.Option(help="Average over mirrored images.", show_default="the model's")
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write probabilities too.", show_default="off")
+    ] = False,
+    entropy: Annotated[
+        bool, typer.Option("--entropy", help="Write a map of the entropy too.", show_default="off")
+    ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Draw a picture of each result.", show_default="off")
+    ] = False,
+    all_series: Annotated[
+        bool, typer.Option("--all-series", help="Also series unlike the training's.", show_default="off")
+    ] = False,
+    fill_gaps: Annotated[
+        bool, typer.Option("--fill-gaps", help="Interpolate missing DICOM slices.", show_default="off")
+    ] = False,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="Project key that names DICOM results.", show_default="~/.config/medseg/project.key"),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Outline structures; results lie on the images' own grids."""
@@ -111,7 +140,9 @@ def evaluate(
     predicted: Annotated[Path, typer.Argument(help="Label maps: a folder, a file, or what `medseg predict` wrote.")],
     reference: Annotated[Path, typer.Argument(help="What is true: a data set, a folder or a file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of scores.csv, scores.json, report.html.")],
-    labels: Annotated[Path | None, typer.Option(help="JSON that names the label values.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="JSON that names the label values.", show_default="the data set's")
+    ] = None,
     tolerance: Annotated[float, typer.Option(min=0, help="Distance that the NSD forgives, in mm.")] = 1.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that score.")] = 1,
     as_json: JsonFlag = False,
