@@ -1,30 +1,32 @@
 """Peak memory of predicting one large CT with many structures.
 
-An instant network (so that the engine is measured, not the convolutions) labels a random volume. Run it as
-``python benchmarks/memory.py``; it prints a table. Nothing is downloaded or written.
+    python benchmarks/memory.py [--network unet]
+
+An instant network (so that the engine is measured, not the convolutions) or a U-Net of 32 to 320 features with random
+weights labels a random volume.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
 import resource
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import psutil
 import torch
+from record import record, table
 from torch import Tensor, nn
 
-import medseg
 from medseg.config.schemes import label_scheme
 from medseg.config.sections import RunConfig
 from medseg.core.geometry import Geometry
 from medseg.core.volume import Volume
 from medseg.inference.bundle import Bundle, TrainingFacts
 from medseg.inference.predictor import PredictionSettings, Predictor
+from medseg.networks.build import build_network
+from medseg.planning.topology import unet_for
 
 
 class Instant(nn.Module):
@@ -44,7 +46,7 @@ def main() -> None:
     options = parse()
     volume, bundle = random_ct(tuple(options.shape), tuple(options.spacing)), model(options)
     before = mib(psutil.Process().memory_info().rss)
-    predictor = Predictor(bundle, PredictionSettings(device="cpu", precision="fp32"))
+    predictor = Predictor(bundle, PredictionSettings(device="cpu"))
     started, cpu = time.perf_counter(), time.process_time()
     labels = predictor.predict(volume).labels
     wall, cpu = time.perf_counter() - started, time.process_time() - cpu
@@ -56,13 +58,12 @@ def main() -> None:
         "resident before": f"{before:.0f} MiB",
         "peak resident, all included": f"{peak_resident_mib():.0f} MiB",
         "wall, CPU": f"{wall:.1f} s, {cpu:.1f} s",
-        "machine": f"{processor()}, {torch.get_num_threads()} threads, {psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "versions": f"medseg {medseg.__version__}, torch {torch.__version__}, numpy {np.__version__}, "
-        f"Python {platform.python_version()}",
     }
-    print("| | |\n|---|---|")
-    for name, value in rows.items():
-        print(f"| {name} | {value} |")
+    listing = table([{"memory": name, options.network: value} for name, value in rows.items()])
+    if options.no_record:
+        print(listing)
+    else:
+        record(f"memory-{options.network}", listing)
 
 
 def parse() -> argparse.Namespace:
@@ -73,6 +74,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--network-spacing", type=float, nargs=3, default=(1.5, 1.5, 1.5))
     parser.add_argument("--structures", type=int, default=20)
     parser.add_argument("--patch", type=int, nargs=3, default=(128, 128, 128))
+    parser.add_argument("--network", choices=("instant", "unet"), default="instant")
+    parser.add_argument("--no-record", action="store_true", help="only print; leave docs/benchmarks.md alone")
     return parser.parse_args()
 
 
@@ -86,7 +89,7 @@ def model(options: argparse.Namespace) -> Bundle:
             "channels": [{"name": "CT", "intensity": "ct", "clip": (-1000, 1000), "mean": 0, "std": 400}],
             "labels": {"structures": [{"name": name, "value": n} for n, name in enumerate(names, start=1)]},
             "preprocessing": {"spacing": options.network_spacing},
-            "network": {"dims": 3, "features": (8, 8), "strides": ((1,) * 3, (2,) * 3), "kernels": ((3,) * 3,) * 2},
+            "network": unet_for(options.patch, options.network_spacing, 32, 320).model_dump(),
             "sampling": {"patch": options.patch},
             "training": {"budget": {"epochs": 1}},
         }
@@ -95,7 +98,9 @@ def model(options: argparse.Namespace) -> Bundle:
     facts = TrainingFacts(
         modalities=("CT",), spacing_min=extent, spacing_max=extent, extent_min_mm=extent, extent_max_mm=extent
     )
-    return Bundle(config, label_scheme(config.labels), Instant(options.structures + 1).eval(), facts)
+    outputs = options.structures + 1
+    network = Instant(outputs) if options.network == "instant" else build_network(config.network, 1, outputs)
+    return Bundle(config, label_scheme(config.labels), network.eval(), facts)
 
 
 def random_ct(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Volume:
@@ -122,13 +127,6 @@ def mib(size: float) -> float:
 def millimetres(spacing: tuple[float, float, float]) -> str:
     """A voxel size, written out."""
     return f"{' x '.join(f'{size:g}' for size in spacing)} mm"
-
-
-def processor() -> str:
-    """Name of the CPU."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -107,6 +107,7 @@ def _config(base: int, precision: str) -> RunConfig:
             "labels": {"structures": [{"name": "one", "value": 1}, {"name": "two", "value": 2}]},
             "preprocessing": {},
             "network": {
+                "name": "unet",
                 "dims": 3,
                 "features": [base * 2**level for level in range(4)],
                 "strides": [[1, 1, 1], *[[2, 2, 2]] * 3],

@@ -69,7 +69,7 @@ def run_config(dims=3, structures=("one", "two"), **changes) -> RunConfig:
         "channels": [{"name": "image"}],
         "labels": {"structures": [{"name": name, "value": value} for value, name in enumerate(structures, start=1)]},
         "preprocessing": {},
-        "network": {"dims": dims, "features": (4, 8), "strides": steps, "kernels": ((3,) * dims,) * 2},
+        "network": {"name": "unet", "dims": dims, "features": (4, 8), "strides": steps, "kernels": ((3,) * dims,) * 2},
         "sampling": {"patch": (16, 16, 16 if dims == 3 else 1), "batch": 2},
         "training": {"budget": {"epochs": 2, "steps": 3}},
         "device": "cpu",

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -20,14 +18,11 @@ from pydantic import (
     model_validator,
 )
 
+from .networks import NetworkSection
+from .section import Section
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
-
-
-class Section(BaseModel):
-    """A part of the tree: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Layout(StrEnum):
@@ -143,32 +138,6 @@ class PreprocessingSection(Section):
     """Whether the last axis is resampled too; a 2D plan leaves it alone."""
     crop: Literal["none", "nonzero"] = "none"
     """Cut away the border that is exactly zero (skull-stripped images)."""
-
-
-class UNetSection(Section):
-    """U-Net (Ronneberger 2015, Çiçek 2016): plain convolutions, instance norm, strided down, transposed up."""
-
-    name: Literal["unet"] = "unet"
-    dims: Literal[2, 3]
-    """2: slices; 3: volumes."""
-    features: tuple[PositiveInt, ...]
-    """Feature maps of each level, finest first."""
-    strides: tuple[tuple[PositiveInt, ...], ...]
-    """Step into each level along each axis; the first is all ones."""
-    kernels: tuple[tuple[PositiveInt, ...], ...]
-    """Kernel size of each level along each axis."""
-    convolutions: PositiveInt = 2
-    """Convolutions a level, on the way down and up."""
-    deep_supervision: bool = True
-    """Loss at the coarser decoder levels too (Lee 2015)."""
-
-    @model_validator(mode="after")
-    def _levels_agree(self) -> Self:
-        if not len(self.features) == len(self.strides) == len(self.kernels) or len(self.features) < 2:
-            raise ValueError("features, strides and kernels need one entry a level, and at least two levels")
-        if any(len(axes) != self.dims for axes in (*self.strides, *self.kernels)):
-            raise ValueError(f"strides and kernels need {self.dims} numbers a level")
-        return self
 
 
 class DiceSection(Section):
@@ -341,7 +310,7 @@ class RunConfig(Section):
     channels: tuple[ChannelSection, ...]
     labels: LabelsSection
     preprocessing: PreprocessingSection
-    network: UNetSection
+    network: NetworkSection
     loss: LossSection = Field(default=DiceCESection())
     sampling: SamplingSection
     augmentation: AugmentationSection = AugmentationSection()
@@ -353,10 +322,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _patch_fits_network(self) -> Self:
-        factors = [1, 1, 1]
-        for axes in self.network.strides:
-            for axis, step in enumerate(axes):
-                factors[axis] *= step
+        factors = (*self.network.factors, 1)[:3]
         bad = [f"{n} is no multiple of {f}" for n, f in zip(self.sampling.patch, factors, strict=True) if n % f]
         if bad:
             raise ValueError(

@@ -64,13 +64,12 @@ def patient_of(path: Path, case: str) -> str:
 
     Of a DICOM folder only the first image's header is read.
     """
-    if not path.is_dir():
-        return case
-    for file in sorted(path.rglob("*")):
-        if file.is_file() and not file.is_symlink():
-            series = find_series(file).series
-            if series and series[0].patient.partition("\0")[2]:  # an issuer alone names nobody
-                return series[0].patient
+    is_file = path.is_file() and path.suffix.lower() in ("", ".dcm")
+    for file in [path] if is_file else sorted(path.rglob("*")):
+        series = find_series(file).series if file.is_file() and not file.is_symlink() else ()
+        if series:
+            has_number = bool(series[0].patient.partition("\0")[2])  # an issuer alone names nobody
+            return series[0].patient if has_number else case
     return case
 
 

@@ -13,10 +13,10 @@ from .dicom_header import Header, PixelElement, integer, items, text
 
 MAX_VOXELS = 2**31
 _MAX_FRAME_PIXELS = 2**26
-_RESCALE_TYPE, _MODALITY_LUT = 0x00281054, 0x00283000
+_IMAGE_TYPE, _RESCALE_TYPE, _MODALITY_LUT = 0x00080008, 0x00281054, 0x00283000
 ENCODING_TAGS = (
     *(0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011),
-    *(0x00280100, 0x00280101, 0x00280102, 0x00280103, _RESCALE_TYPE, _MODALITY_LUT),
+    *(0x00280100, 0x00280101, 0x00280102, 0x00280103, _IMAGE_TYPE, _RESCALE_TYPE, _MODALITY_LUT),
 )
 _NOT_IMAGES = {
     "SEG": "a segmentation",
@@ -100,6 +100,8 @@ def read_encoding(header: Header, modality: str) -> Encoding:
     photometric = text(dataset, 0x00280004)
     if integer(dataset, 0x00280002, 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise StudyError("a colour image; only greyscale is read")
+    if "MOSAIC" in text(dataset, _IMAGE_TYPE).split("\\"):
+        raise StudyError("a mosaic of many slices in one picture")
     quantity = modality in _QUANTITIES or text(dataset, _RESCALE_TYPE) == "HU"
     bits = integer(dataset, 0x00280100, 0)
     encoding = Encoding(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from medseg.config.sections import UNetSection
+from medseg.config.networks import UNetSection
 from medseg.inference.devices import DeviceFacts
 
 # Multiply-adds a second of forward plus backward passes, counted as three forward passes. One Zen 4 core reached

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from medseg.config.networks import UNetSection
 from medseg.config.schemes import labels_section
 from medseg.config.sections import (
     AugmentationSection,
@@ -19,7 +20,6 @@ from medseg.config.sections import (
     RunConfig,
     SamplingSection,
     TrainingSection,
-    UNetSection,
 )
 from medseg.core.geometry import LengthUnit, Spacing
 from medseg.core.labels import LabelScheme

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medseg.config.sections import UNetSection
+from medseg.config.networks import UNetSection
 
 _SMALLEST_EDGE = 4
 _MOST_LEVELS = 6
@@ -47,13 +47,7 @@ def unet_for(patch: Sequence[int], spacing: Sequence[float], base: int, most: in
 
 def fitted(patch: Sequence[int], network: UNetSection) -> tuple[int, ...]:
     """The patch rounded up to multiples of the network's strides."""
-    result = []
-    for axis, edge in enumerate(patch):
-        factor = 1
-        for strides in network.strides:
-            factor *= strides[axis]
-        result.append(-(-edge // factor) * factor)
-    return tuple(result)
+    return tuple(-(-edge // factor) * factor for edge, factor in zip(patch, network.factors, strict=True))
 
 
 def _kernel(sizes: Sequence[float]) -> tuple[int, ...]:

@@ -42,6 +42,8 @@ def test_overrides_reach_any_depth():
         ("training.budget.minutes=5", "give either epochs or minutes"),
         ("loss={name: dyce}", "c.yaml: loss: .*dice_ce"),
         ("network.features=[8]", "one entry a level"),
+        ("network={name: segresnet, dims: 3, features: 12}", "features a multiple of 8"),
+        ("network={name: segresnet, dims: 3, blocks_down: [1, 1, 1, 1, 1, 1], blocks_up: [1, 1, 1, 1, 1]}", "16 is no"),
         ("channels=[{name: CT, intensity: ct}]", "needs clip, mean and std"),
     ],
 )

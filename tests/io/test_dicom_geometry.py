@@ -6,7 +6,17 @@ import re
 
 import numpy as np
 import pytest
-from dicom_factories import OBLIQUE, Grid, only_series, read_folder, series_datasets, voxels, write_changed, write_files
+from dicom_factories import (
+    MARKER,
+    OBLIQUE,
+    Grid,
+    only_series,
+    read_folder,
+    series_datasets,
+    voxels,
+    write_changed,
+    write_files,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,8 +167,10 @@ def test_a_broken_series_is_refused_with_slice_and_millimetres(tmp_path, kind):
     series = only_series(tmp_path)
     assert message in series.problem
     assert series.geometry is None
-    with pytest.raises(error, match=f"series of {len(series.files)} files: .*{re.escape(message)}"):
+    with pytest.raises(error, match=f"series of {len(series.files)} files: .*{re.escape(message)}") as caught:
         read_series(series)
+    assert MARKER not in str(caught.value)
+    assert series.uid not in str(caught.value)
 
 
 def test_gaps_are_filled_where_asked(tmp_path):

@@ -164,6 +164,7 @@ def test_one_slice_is_a_volume_as_thick_as_it_says(tmp_path, thickness, expected
         ({"BitsAllocated": 64, "BitsStored": 64, "HighBit": 63}, "not integers of 8, 16 or 32 bits"),
         ({"HighBit": 11}, "bits allocated, bits stored and high bit contradict each other"),
         ({"BitsStored": 17, "HighBit": 16}, "bits allocated, bits stored and high bit contradict each other"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, "a mosaic of many slices in one picture"),
         ({"RescaleSlope": "0"}, "rescale slope is 0"),
         ({"Rows": 0}, "0 rows, 9 columns and 1 frames make no image"),
         ({"Rows": 3}, "pixel data is 126 bytes, 1 frames of 3 x 9 pixels are 54"),

@@ -4,6 +4,7 @@ import pytest
 import torch
 from factories import run_config
 
+from medseg.config.networks import SegResNetSection
 from medseg.networks.build import build_network, count_parameters
 from medseg.networks.unet import UNet
 
@@ -59,3 +60,13 @@ DYNUNET_PARAMETERS = 85_171
 def test_a_section_becomes_its_network():
     network = build_network(run_config(dims=2).network, 1, 3).eval()
     assert network(torch.zeros(1, 1, 16, 16)).shape == (1, 3, 16, 16)
+
+
+@pytest.mark.filterwarnings("ignore")  # MONAI's own imports warn
+@pytest.mark.parametrize("dims", [2, 3])
+def test_monais_segresnet_is_one_section_away(dims):
+    section = SegResNetSection(dims=dims, features=8)
+    assert section.factors == (8,) * dims
+    network = build_network(section, 2, 3)
+    image = torch.zeros(1, 2, *section.factors)
+    assert network(image).shape == (1, 3, *section.factors)
