@@ -1,4 +1,4 @@
-# ruff: noqa: INP001  (a Sphinx extension lies in no package)
+
 """Sphinx extension that writes the reference pages from the code: Python names, commands, configuration."""
 
 from __future__ import annotations

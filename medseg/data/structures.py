@@ -84,7 +84,7 @@ def scheme_beside(folder: Path, labels: Iterable[Path]) -> LabelScheme | None:
 def present_values(array: NDArray[np.integer]) -> set[int]:
     """The values in a label map; goes slice by slice, so that no sorted copy of all voxels is made."""
     present: set[int] = set()
-    for part in array:
+    for part in array.T if array.flags.f_contiguous else array:
         present.update(np.unique(part).tolist())
     return present
 

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 from dataset_factories import GRID, pairs, write_image, write_json, write_label
-from dicom_factories import OBLIQUE, Grid, write_series
+from dicom_factories import OBLIQUE, Grid, enhanced_dataset, voxels, write_file, write_series
 from factories import label_map
 from image_readers import picture_grid
 
@@ -88,6 +88,18 @@ def test_dicom_series_with_label_maps(tmp_path):
     assert patients["a"] == patients["b"] != patients["c"]
     assert patients["d"] == "d"
     assert "P1" not in repr(found)
+
+
+def test_dicom_files_of_a_whole_volume_tell_the_patient_too(tmp_path):
+    (tmp_path / "images").mkdir()
+    grid = Grid()
+    for case in ("a", "b"):
+        made = enhanced_dataset(grid, voxels(grid), range(grid.slices))
+        made.PatientID = "P1"
+        write_file(tmp_path / "images" / f"{case}.dcm", made)
+    found = open_dataset(tmp_path)
+    assert found.channels == ("MR",)
+    assert found.cases[0].patient == found.cases[1].patient
 
 
 def test_a_damaged_first_image_hides_nothing(tmp_path):
