@@ -1,4 +1,3 @@
-
 """Sphinx extension that writes the reference pages from the code: Python names, commands, configuration."""
 
 from __future__ import annotations

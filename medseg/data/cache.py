@@ -81,7 +81,7 @@ class PreparedCases:
         config = self._config
         settings = [part.model_dump_json() for part in (config.preprocessing, config.labels, *config.channels)]
         paths = [*(image.path for image in files.images.values()), *([files.label] if files.label else [])]
-        sources = [f"{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths]
+        sources = [_version(path) for path in paths]
         return hashlib.sha256(json.dumps([files.id, settings, sources]).encode()).hexdigest()
 
 
@@ -95,6 +95,14 @@ def _spread(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     inside = np.flatnonzero(mask)
     step = max(1, -(-inside.size // _SAMPLES_PER_TARGET))
     return np.stack(np.unravel_index(inside[::step], mask.shape), axis=1).astype(np.int32)
+
+
+def _version(path: Path) -> str:
+    """Changes when the file does; a file that is missing is left for the reader to explain."""
+    if not path.exists():
+        return f"{path.resolve()} missing"
+    facts = path.stat()
+    return f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
 
 
 def _is_current(folder: Path, stamp: str) -> bool:
