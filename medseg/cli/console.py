@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
 ERRORS = Console(stderr=True, highlight=False, soft_wrap=True)
 _RESULTS = Console(highlight=False, soft_wrap=True)
+_SHORT = 24
+# Narrower, the columns of a table would be cut into pieces; a narrow terminal breaks its lines instead.
+_NARROWEST = 140
 
 
 class ConsoleProgress:
@@ -59,10 +62,13 @@ def print_table(rows: Sequence[dict[str, Any]], title: str = "", *, as_json: boo
         return
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in rows[0]:
-        table.add_column(name, overflow="fold", justify="right" if _is_number(rows[0][name]) else "left")
+        is_short = max(len(_shown(row[name])) for row in rows) <= _SHORT
+        justify: JustifyMethod = "right" if _is_number(rows[0][name]) else "left"
+        table.add_column(name, overflow="fold", no_wrap=is_short, justify=justify)
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
-    _RESULTS.print(table)
+    wide = Console(highlight=False, width=max(_RESULTS.width, _NARROWEST))
+    wide.print(table)
 
 
 def print_json(content: object) -> None:
