@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from torch import nn
@@ -93,3 +96,14 @@ def prepared_arrays(target: np.ndarray, targets=2, image: np.ndarray | None = No
     image = np.zeros(target.shape[-3:], np.float32) if image is None else image.astype(np.float32)
     grid = Geometry.from_spacing(target.shape[-3:])
     return PreparedArrays(CaseId("case"), image[None], target, foreground_voxels(target, targets), grid)
+
+
+@contextmanager
+def full_disk(allowed_bytes: int) -> Iterator[None]:
+    """No file of this process may grow beyond that; libraries see the error as they would on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (allowed_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

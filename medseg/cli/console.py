@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console, JustifyMethod
@@ -34,8 +34,8 @@ class ConsoleProgress:
             ERRORS.print(f"{label} …", markup=False)
             return
         self._bars.start()
-        if self._task is not None:
-            self._bars.update(self._task, visible=False)
+        atexit.register(self.finish)  # an error would leave the terminal without its cursor
+        self._hide()
         self._task = self._bars.add_task(label, total=total)
 
     def advance(self, steps: int = 1) -> None:
@@ -49,7 +49,12 @@ class ConsoleProgress:
 
     def finish(self) -> None:
         """Take the bar away."""
+        self._hide()
         self._bars.stop()
+
+    def _hide(self) -> None:
+        if self._task is not None:
+            self._bars.update(self._task, visible=False)
         self._task = None
 
 
@@ -63,7 +68,7 @@ def print_table(rows: Sequence[dict[str, Any]], title: str = "", *, as_json: boo
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in rows[0]:
         is_short = max(len(_shown(row[name])) for row in rows) <= _SHORT
-        justify: JustifyMethod = "right" if _is_number(rows[0][name]) else "left"
+        justify: JustifyMethod = "right" if all(_is_number(row[name]) for row in rows) else "left"
         table.add_column(name, overflow="fold", no_wrap=is_short, justify=justify)
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
@@ -76,14 +81,9 @@ def print_json(content: object) -> None:
     print(json.dumps(content, indent=1, default=str, allow_nan=False))
 
 
-def print_line(text: str) -> None:
-    """Print one line on stdout."""
-    _RESULTS.print(text, markup=False)
-
-
-def show_report(path: Path, *, as_json: bool = False) -> None:
-    """Say where a report lies; on stderr if stdout holds JSON."""
-    (ERRORS if as_json else _RESULTS).print(f"report: {path}", markup=False)
+def print_line(text: str, *, as_json: bool = False) -> None:
+    """Print one line on stdout; on stderr if stdout holds JSON."""
+    (ERRORS if as_json else _RESULTS).print(text, markup=False)
 
 
 def print_error(text: str) -> None:
@@ -92,7 +92,7 @@ def print_error(text: str) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _shown(value: object) -> str:

@@ -12,7 +12,7 @@ from medseg.core.errors import MedsegError
 from medseg.core.messages import route_logs
 
 from .arguments import Device, DeviceOption, JsonFlag, read_channels
-from .console import ConsoleProgress, print_error, print_line, print_table, show_report
+from .console import ConsoleProgress, print_error, print_line, print_table
 
 app = typer.Typer(
     name="medseg",
@@ -61,6 +61,7 @@ def train(
     override: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, may be repeated.", show_default="none")
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """Train a network and leave it as a bundle."""
     from medseg.pipelines.train import read_run_config
@@ -68,8 +69,8 @@ def train(
 
     resolved = read_run_config(config, override or [], budget)
     result = run_train(resolved, output, resume=resume, progress=ConsoleProgress())
-    print_table(result.rows(), "validation, on the images' own grids")
-    print_line(f"the model lies in {result.bundle}; next: medseg predict {result.bundle} INPUT -o OUT")
+    print_table(result.rows(), "validation, on the images' own grids", as_json=as_json)
+    print_line(f"the model lies in {result.bundle}; next: medseg predict {result.bundle} INPUT -o OUT", as_json=as_json)
 
 
 @app.command()
@@ -154,7 +155,7 @@ def evaluate(
     options = EvaluateOptions(labels, tolerance, workers=workers)
     found = run_evaluate(predicted, reference, output, options, ConsoleProgress())
     print_table(found.summary_rows(), f"{len(found.cases)} cases", as_json=as_json)
-    show_report(output / "report.html", as_json=as_json)
+    print_line(f"report: {output / 'report.html'}", as_json=as_json)
     raise typer.Exit(1 if found.has_failures else 0)
 
 
@@ -162,15 +163,16 @@ def evaluate(
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything.")] = Path("demo"),
     budget: Annotated[str, typer.Option(help="Training time.")] = "150s",
+    as_json: JsonFlag = False,
 ) -> None:
     """Do the whole job once, on generated CT studies of invented patients."""
     from medseg.pipelines.demo import demo as run_demo
 
     result = run_demo(output, budget, progress=ConsoleProgress())
-    print_table(result.evaluation.summary_rows(), "test cases, which training never saw")
+    print_table(result.evaluation.summary_rows(), "test cases, which training never saw", as_json=as_json)
     for name in ("studies", "configuration", "bundle", "predictions"):
-        print_line(f"{name:14}{getattr(result, name)}")
-    show_report(result.report / "report.html")
+        print_line(f"{name:14}{getattr(result, name)}", as_json=as_json)
+    print_line(f"report: {result.report / 'report.html'}", as_json=as_json)
 
 
 def run() -> None:

@@ -34,12 +34,7 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
 
 def parse_config(text: str, source: str, overrides: Iterable[str] = ()) -> RunConfig:
     """The configuration in a YAML text; ``source`` names it in errors."""
-    try:
-        tree = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{source}: not valid YAML{where}") from error
+    tree = _parsed(text, source)
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}: holds no configuration; `medseg plan DATASET -o {source}` writes one")
     for override in overrides:
@@ -67,7 +62,17 @@ def _override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(below, dict):
             raise ConfigError(f"override {override!r}: {parent!r} is a value, not a section")
         here = below
-    here[key] = yaml.safe_load(text)
+    here[key] = _parsed(text, f"override {override!r}")
+
+
+def _parsed(text: str, source: str) -> Any:
+    """What a YAML text says; values such as 2026-13-45 look like a date and are none, hence ``ValueError``."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{source}: not valid YAML{where}") from error
 
 
 def _line(error: ErrorDetails) -> str:

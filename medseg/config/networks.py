@@ -33,6 +33,8 @@ class UNetSection(Section):
             raise ValueError("features, strides and kernels need one entry a level, and at least two levels")
         if any(len(axes) != self.dims for axes in (*self.strides, *self.kernels)):
             raise ValueError(f"strides and kernels need {self.dims} numbers a level")
+        if any(step != 1 for step in self.strides[0]) or any(size % 2 == 0 for axes in self.kernels for size in axes):
+            raise ValueError("the first level's stride is all ones, and kernels are odd")
         return self
 
     @property

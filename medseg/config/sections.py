@@ -15,6 +15,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
@@ -23,6 +24,7 @@ from .section import Section
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
+Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class Layout(StrEnum):
@@ -44,7 +46,7 @@ class SplitSection(Section):
     """Share of the patients that steers early stopping and postprocessing."""
     test: Fraction = 0.0
     """Share of the patients kept aside for the last look."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of the shuffle."""
 
 
@@ -102,7 +104,7 @@ class StructureSection(Section):
 
     name: str
     value: PositiveInt
-    colour: tuple[int, int, int] | None = None
+    colour: tuple[Byte, Byte, Byte] | None = None
     """Red, green, blue, 0 to 255; from the default palette if not given."""
     code: CodeSection | None = None
     """SNOMED CT or another coded entry, for DICOM outputs."""
@@ -138,6 +140,13 @@ class PreprocessingSection(Section):
     """Whether the last axis is resampled too; a 2D plan leaves it alone."""
     crop: Literal["none", "nonzero"] = "none"
     """Cut away the border that is exactly zero (skull-stripped images)."""
+
+    @field_validator("orientation")
+    @classmethod
+    def _names_each_axis_once(cls, codes: str) -> str:
+        if len(codes) != 3 or any(len(set(codes) & set(ends)) != 1 for ends in ("RL", "AP", "SI")):
+            raise ValueError("give three letters, one each of R/L, A/P and S/I, such as RAS")
+        return codes
 
 
 class DiceSection(Section):
@@ -275,7 +284,7 @@ class TrainingSection(Section):
     class_weights: tuple[PositiveFloat, ...] | None = None
     """A weight for each output of the network: first the background where targets exclude each other, then each
     target; none is all ones."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     """Seed of everything random."""
     workers: NonNegativeInt = 0
     """Processes that prepare patches; 0 prepares them in the training process."""
@@ -307,7 +316,7 @@ class RunConfig(Section):
     name: str
     """Name of the run, used in reports."""
     data: DataSection
-    channels: tuple[ChannelSection, ...]
+    channels: Annotated[tuple[ChannelSection, ...], Field(min_length=1)]
     labels: LabelsSection
     preprocessing: PreprocessingSection
     network: NetworkSection
@@ -330,4 +339,6 @@ class RunConfig(Section):
             )
         if self.network.dims == 2 and self.sampling.patch[2] != 1:
             raise ValueError("a 2D network needs a patch of 1 along the last axis")
+        if self.network.name == "unet" and self.sampling.patch == factors:
+            raise ValueError(f"sampling.patch {factors} is one voxel at the coarsest level, too few to normalise")
         return self

@@ -29,7 +29,8 @@ _REASONS = {
 def atomic_file(path: Path) -> Iterator[Path]:
     """Temporary path beside ``path`` that takes its place when the block ends well, and vanishes when it does not.
 
-    The temporary name keeps the suffixes of ``path``, so that writers that go by suffix see the right one.
+    The temporary name keeps the suffixes of ``path``, so that writers that go by suffix see the right one. Who may read
+    the file follows from the umask, as for any other file.
 
     Raises:
         OutputError: If the disk is full or the folder cannot be written to.
@@ -42,7 +43,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         partial = Path(name)
         yield partial
         _flush(partial)
-        partial.chmod(0o644)
+        partial.chmod(0o666 & ~_umask())
         partial.replace(path)
     except OSError as error:
         raise _output_error(path, error) from error
@@ -59,12 +60,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", suffix=f"-{path.name}", dir=path.parent))
         yield partial
-        partial.chmod(0o755)
+        partial.chmod(0o777 & ~_umask())
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent)) / path.name
-            path.replace(old)
-            partial.replace(path)
-            shutil.rmtree(old.parent)
+            _swap(partial, path)
         else:
             partial.replace(path)
     except OSError as error:
@@ -108,11 +106,34 @@ def existing(path: Path) -> Path:
     return path
 
 
+def _swap(new: Path, path: Path) -> None:
+    """Put a folder in the place of another, which comes back if that fails."""
+    aside = Path(tempfile.mkdtemp(prefix=".old-", dir=path.parent))
+    old = aside / path.name
+    try:
+        path.replace(old)
+        new.replace(path)
+    except OSError:
+        if old.exists():
+            old.replace(path)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside)
+
+
+def _umask() -> int:
+    """What new files are not to allow; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def _flush(path: Path) -> None:
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:
-    reason = _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
+    # numpy says how much it wrote, but not why it stopped.
+    reason = _REASONS.get(error.errno or 0, error.strerror or "not all of it could be written, the disk may be full")
     return OutputError(f"cannot write {path.name!r}: {reason}; nothing half-written was left behind")

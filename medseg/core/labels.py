@@ -19,10 +19,11 @@ Colour = tuple[int, int, int]
 _PALETTE: tuple[Colour, ...] = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167),
 )  # fmt: skip
+_LARGEST_VALUE = 2**16 - 1
 IGNORE_INDEX = 255
 """Class index of voxels that are to be ignored."""
-_SIDE = re.compile(r"\b(left|right|l|r)\b")
-_OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
+_OTHER_SIDE = {"left": "right", "right": "left", "lt": "rt", "rt": "lt", "l": "r", "r": "l"}
+_SIDE = re.compile(rf"\b({'|'.join(_OTHER_SIDE)})\b")
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,11 @@ class LabelScheme:
         if not self.structures:
             raise LabelError("a label scheme needs at least one structure")
         object.__setattr__(self, "_by_name", {structure.name: structure for structure in self.structures})
-        values = [structure.value for structure in self.structures]
-        if len(self._by_name) != len(values) or len(set(values)) != len(values):
+        if len(self._by_name) != len(self.structures) or len(set(self.values)) != len(self.structures):
             raise LabelError("structure names and values must differ from each other")
-        if min(values) < 1:
-            raise LabelError(f"structure values must be positive (0 is background), got {min(values)}")
-        if self.ignore is not None and self.ignore in (0, *values):
-            raise LabelError(f"the ignore value {self.ignore} is background's or a structure's value")
-        if len(values) >= IGNORE_INDEX:
-            raise LabelError(f"a scheme holds at most {IGNORE_INDEX - 1} structures, got {len(values)}")
+        if len(self.structures) >= IGNORE_INDEX:
+            raise LabelError(f"a scheme holds at most {IGNORE_INDEX - 1} structures, got {len(self.structures)}")
+        _check_values(self.values, self.ignore)
         for region in self.regions:
             unknown = set(region.structures) - set(self._by_name)
             if unknown or not region.structures:
@@ -156,14 +153,26 @@ class LabelScheme:
         return values[indices]
 
     def lateral_pairs(self) -> tuple[tuple[str, str], ...]:
-        """Pairs of structures that differ in their names by left and right only; mirroring would swap them."""
-        names = {_normalised(name): name for name in self.names}
-        pairs = []
-        for name in self.names:
+        """Pairs of targets that differ in their names by left and right only; mirroring would swap them."""
+        names = {_normalised(name): name for name in self.targets}
+        pairs: list[tuple[str, str]] = []
+        for name in self.targets:
             partner = names.get(_swapped(name))
             if partner is not None and partner != name and (partner, name) not in pairs:
                 pairs.append((name, partner))
         return tuple(pairs)
+
+
+def _check_values(values: tuple[int, ...], ignore: int | None) -> None:
+    if min(values) < 1:
+        raise LabelError(f"structure values must be positive (0 is background), got {min(values)}")
+    largest = max(*values, ignore or 0)
+    if largest > _LARGEST_VALUE:
+        raise LabelError(f"label values go up to {_LARGEST_VALUE}, got {largest}; renumber the label maps")
+    if ignore in (0, *values):
+        raise LabelError(f"the ignore value {ignore} is background's or a structure's value")
+    if ignore is not None and ignore < 0:
+        raise LabelError(f"the ignore value must be positive, got {ignore}")
 
 
 def palette_colour(index: int) -> Colour:
@@ -178,7 +187,8 @@ def palette_colour(index: int) -> Colour:
 
 
 def _normalised(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name).lower()
+    """Lower case, words parted by one space; ``LeftKidney`` and ``EyeL`` are two words."""
+    return re.sub(r"[\s_-]+|(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def _swapped(name: str) -> str:

@@ -72,10 +72,12 @@ def _make_key(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, partial = tempfile.mkstemp(prefix=".key-", dir=path.parent)  # mode 0600
-        with os.fdopen(handle, "w", encoding="ascii") as stream:
-            stream.write(secrets.token_hex(_KEY_BYTES) + "\n")
-        with contextlib.suppress(FileExistsError):  # another process was first; its key counts
-            os.link(partial, path)
-        Path(partial).unlink()
+        try:
+            with os.fdopen(handle, "w", encoding="ascii") as stream:
+                stream.write(secrets.token_hex(_KEY_BYTES) + "\n")
+            with contextlib.suppress(FileExistsError):  # another process was first; its key counts
+                os.link(partial, path)
+        finally:
+            Path(partial).unlink()
     except OSError as error:
         raise InputError(f"cannot make a project key ({error.strerror}); name a writable file by --key") from error

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from medseg.core.case import CaseId
 from medseg.core.errors import InputError
@@ -23,7 +23,7 @@ class _Description(BaseModel):
     name: str = ""
     channel_names: dict[int, str]
     labels: dict[str, int | tuple[int, ...]]
-    file_ending: str
+    file_ending: Annotated[str, Field(pattern=r"^\.[\w.]+$")]
 
 
 def open_nnunet(folder: Path, tree: dict[str, Any], scheme: LabelScheme | None) -> Dataset:

@@ -105,7 +105,8 @@ def write_bundle(folder: Path, bundle: Bundle, records: BundleRecords) -> None:
     """Write a bundle, atomically; a bundle that was there is replaced."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.network.state_dict().items()}
     with atomic_folder(folder) as partial:
-        safetensors.torch.save_file(weights, partial / "model.safetensors")
+        # Into a file, safetensors would hide the cause when the disk is full.
+        (partial / "model.safetensors").write_bytes(safetensors.torch.save(weights))
         (partial / "config.yaml").write_text(dump_config(bundle.config), encoding="utf-8")
         (partial / "facts.json").write_text(bundle.facts.model_dump_json(indent=1), encoding="utf-8")
         _write_json(partial / "split.json", records.split)
@@ -156,7 +157,7 @@ def _bounded(path: Path) -> str:
 
 
 def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    path.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _versions() -> dict[str, str]:

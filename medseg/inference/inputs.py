@@ -32,7 +32,7 @@ class Candidate:
 
     Attributes:
         name: What its outputs are called.
-        shown: What reports call it: what the user typed, or a pseudonym for DICOM.
+        shown: What reports call it: the file's name without its folders, or a pseudonym for DICOM.
         load: Reads it.
         files: Its own files, which no output may replace.
         unfit: Why the model should not predict it; None if nothing speaks against it.
@@ -95,9 +95,9 @@ class Finder:
             series = find_series(first, self.progress).series
             if not series:
                 raise InputError(f"{str(first)!r} holds no DICOM series")
-            name = shown = self._pseudonym(series[0])
+            name = shown = self._pseudonym(next((one for one in series if one.problem is None), series[0]))
         else:
-            name, shown = image_stem(first), str(first)
+            name, shown = image_stem(first), first.name
         files = CaseFiles(CaseId(name), {one: ImageFile(channels[one]) for one in wanted}, None, name)
         return Candidate(name, shown, partial(load_image, files, wanted), tuple(channels.values()))
 
@@ -107,7 +107,8 @@ class Finder:
         elif path.suffix.lower() in _MANIFESTS:
             yield from self._in_manifest(path)
         elif _format(path) is Format.DICOM:
-            yield from (self._series(one, is_named=True) for one in find_series(path, self.progress).series)
+            inventory = find_series(path, self.progress, fill_gaps=self.fill_gaps)
+            yield from (self._series(one, is_named=True) for one in inventory.series)
         else:
             yield _image_file(path, is_named=True)
 
@@ -159,7 +160,7 @@ class Finder:
 
 
 def _image_file(path: Path, *, is_named: bool) -> Candidate:
-    return Candidate(image_stem(path), str(path), partial(read_volume, path), (path,), is_named=is_named)
+    return Candidate(image_stem(path), path.name, partial(read_volume, path), (path,), is_named=is_named)
 
 
 def _is_image_file(path: Path) -> bool:

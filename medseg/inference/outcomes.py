@@ -18,7 +18,7 @@ class Done:
 
     Attributes:
         case: Its name.
-        input: What the user typed, or a pseudonym.
+        input: The file's name, the case of a manifest, or a pseudonym for DICOM.
         output: Its labels.
         volumes_ml: Millilitres of each target; None for images in pixels.
         note: What the user should know, such as an unusual size.

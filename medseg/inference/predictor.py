@@ -144,7 +144,7 @@ def _plan(
 ) -> tuple[Window, ForwardPass]:
     """The settings, with the configuration's where they leave a choice open."""
     own, dims = config.inference, config.network.dims
-    mirror = own.mirror if settings.mirror is None else settings.mirror
+    mirror = config.augmentation.enabled and (own.mirror if settings.mirror is None else settings.mirror)
     overlap = own.overlap if settings.overlap is None else settings.overlap
     forward = ForwardPass(
         dims,

@@ -7,7 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from medseg.core.files import atomic_file
+from medseg.core.errors import InputError
+from medseg.core.files import atomic_file, write_text
 from medseg.core.progress import SILENT, Progress
 from medseg.evaluation.result import Evaluation
 from medseg.phantom.studies import write_cohort
@@ -19,6 +20,7 @@ from .train import read_run_config, train
 
 BUDGET = "150s"
 _CASES = 24
+_MARK = ".medseg-demo"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +39,16 @@ def demo(output: Path, budget: str = BUDGET, cases: int = _CASES, progress: Prog
     """Write CT studies of invented patients, plan, train, predict the test cases, and score them.
 
     Args:
-        output: Folder for all of it; what an earlier demo left there is replaced.
+        output: Folder for all of it; must be new, empty or an earlier demo's, which is replaced.
         budget: Training time.
         cases: Studies to write.
         progress: Told how far it is.
 
     Raises:
+        InputError: If the folder holds anything else.
         OutputError: If the folder cannot be written.
     """
+    _claim(output)
     manifest = write_cohort(output / "studies", cases, progress=progress)
     configuration = output / "run.yaml"
     plan(manifest, configuration, budget=budget, progress=progress)
@@ -69,6 +73,13 @@ def _test_part(manifest: Path) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return part
+
+
+def _claim(folder: Path) -> None:
+    """Mark the folder as a demo's, whose content may be deleted; refuse one that may be somebody's work."""
+    if folder.is_dir() and not (folder / _MARK).exists() and any(folder.iterdir()):
+        raise InputError(f"{str(folder)!r} holds files that no demo wrote; name a new or an empty folder")
+    write_text(folder / _MARK, "made by medseg demo, which replaces it\n")
 
 
 def _fresh(folder: Path) -> Path:

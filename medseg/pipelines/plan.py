@@ -54,7 +54,8 @@ def plan(
     training = make_split(opened, section).training
     facts = device_facts(resolve_device(device))
     measured = fingerprint(_cases(opened, training, progress), opened.scheme)
-    limits = parse_budget(budget) if budget else default_budget(facts)
+    usual = default_budget(facts)
+    limits = parse_budget(budget, usual.steps) if budget else usual
     made = make_plan(measured, opened.scheme, Request(output.stem, data, dims, facts, limits))
     write_text(output, dump_config(made.config))
     progress.finish()

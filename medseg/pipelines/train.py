@@ -24,7 +24,7 @@ from medseg.data.cache import PreparedArrays, PreparedCases
 from medseg.data.dataset import Dataset
 from medseg.data.layouts import open_dataset
 from medseg.data.load import load_case
-from medseg.data.split import Split, make_split, write_split
+from medseg.data.split import Split, make_split, read_split, write_split
 from medseg.inference.bundle import Bundle, BundleRecords, TrainingFacts, write_bundle
 from medseg.inference.devices import autocast_dtype
 from medseg.inference.predictor import PredictionSettings, Predictor, segment_prepared
@@ -90,7 +90,7 @@ def train(config: RunConfig, output: Path, *, resume: bool = False, progress: Pr
 
     Raises:
         InputError: If the data set or device is not there, or the folder holds a run.
-        ConfigError: If a resumed run had another configuration.
+        ConfigError: If a resumed run had another configuration or other cases.
         DataError: If a case cannot be read or does not fit the labels.
         TrainingError: If the loss stops being finite, or memory runs out.
     """
@@ -123,19 +123,31 @@ class _Run:
 
 def _claim(run: _Run, *, resume: bool) -> None:
     """Make sure that the folder is this run's, and write down what it is."""
-    file = run.folder / "config.yaml"
-    text = dump_config(run.config)
+    file, split = run.folder / "config.yaml", run.folder / "split.json"
     if file.exists() and not resume:
         raise InputError(f"{str(run.folder)!r} holds a run already; pass --resume to go on, or name another folder")
-    if file.exists() and not _same_run(load_config(file), run.config):
-        raise ConfigError(f"{str(file)!r} differs from this configuration; a run is resumed with the one it began with")
-    write_text(file, text)
-    write_split(run.folder / "split.json", run.split)
+    if not file.exists() and run.folder.is_dir() and any(path.name[0] != "." for path in run.folder.iterdir()):
+        raise InputError(f"{str(run.folder)!r} holds other files; name a new or an empty folder")
+    if file.exists():
+        _check_same(run.config, load_config(file), file)
+    if split.exists() and read_split(split) != run.split:
+        raise ConfigError(
+            f"the cases or their split are not those of {str(split)!r} any more, so validation cases may have trained; "
+            "begin a new run"
+        )
+    write_text(file, dump_config(run.config))
+    write_split(split, run.split)
 
 
-def _same_run(one: RunConfig, other: RunConfig) -> bool:
-    """Whether only the budget and the device differ, which a resumed run may change."""
-    return _fixed_part(one) == _fixed_part(other)
+def _check_same(config: RunConfig, begun: RunConfig, file: Path) -> None:
+    """Refuse to go on if more than the budget, the device and the place of the data differ."""
+    one, other = _fixed_part(config), _fixed_part(begun)
+    changed = [name for name in one if one[name] != other[name]]
+    if changed:
+        raise ConfigError(
+            f"{str(file)!r} differs from this configuration in {', '.join(changed)}; "
+            "a run is resumed with the one it began with"
+        )
 
 
 def _fixed_part(config: RunConfig) -> dict[str, Any]:
@@ -153,10 +165,11 @@ def _run(run: _Run, *, resume: bool) -> TrainResult:
     _fit(run, state, (training, validation), amp_dtype)
     if not run.process.is_main:
         return TrainResult(run.folder / "bundle", ())
-    if validation:
+    if (run.folder / "best.pt").exists():  # else no validation case had a Dice to choose by
         best = read_checkpoint(run.folder / "best.pt", run.process.device)
         state.average.network.load_state_dict(best["network"])
-    facts = TrainingFacts.from_grids(run.dataset.channels, [case.source for case in training])
+    channels = tuple(channel.name for channel in run.config.channels)
+    facts = TrainingFacts.from_grids(channels, [case.source for case in training])
     return _finish(run, Bundle(run.config, run.scheme, state.average.network, facts))
 
 
@@ -187,6 +200,8 @@ def _fit(
     validator = Validator(validation, run.scheme, segment, run.process)
     watchers: list[Callback] = []
     if run.process.is_main:
+        if not validation:
+            run.progress.note("no validation cases: the last weights are kept, and no clean-up is chosen")
         watchers = [ProgressDisplay(run.progress), TensorBoardWriter(run.folder / "tensorboard")]
     ingredients = Ingredients(new_loader(config, training, run.process), loss, validator, watchers)
     Trainer(run.process, config.training, ingredients, run.folder, amp_dtype).fit(state)
@@ -202,7 +217,8 @@ def _finish(run: _Run, bundle: Bundle) -> TrainResult:
     result = TrainResult(run.folder / "bundle", tuple(scores))
     parts = {"train": run.split.training, "validation": run.split.validation, "test": run.split.test}
     split = {part: [str(case) for case in cases] for part, cases in parts.items()}
-    records = BundleRecords(split, {"validation": [asdict(score) for score in scores], "summary": result.rows()})
+    rows = [asdict(score) | {"dice": None if math.isnan(score.dice) else score.dice} for score in scores]
+    records = BundleRecords(split, {"validation": rows, "summary": result.rows()})
     bundle.network.cpu()
     write_bundle(result.bundle, with_postprocessing(bundle, chosen), records)
     return result

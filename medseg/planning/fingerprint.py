@@ -25,7 +25,7 @@ class Fingerprint:
         unit: Millimetres, or pixels for images without spacing.
         shapes: Voxels along right, anterior, superior, one row a case.
         spacings: Voxel size along the same axes, one row a case.
-        foreground: Intensities inside the structures by channel, up to 10 000 a case.
+        foreground: Intensities inside the structures by channel, up to 10 000 a case; finite.
         voxels: Voxels of each target over all cases.
         nonzero_share: Median share of the volume that is left after cutting away zero borders.
         is_byte: Whether all images are 8-bit.
@@ -63,7 +63,7 @@ def fingerprint(cases: Iterable[Case], scheme: LabelScheme) -> Fingerprint:
         rows[0].unit,
         np.array([row.shape for row in rows]),
         np.array([row.spacing for row in rows]),
-        {name: np.concatenate([row.foreground[i] for row in rows]) for i, name in enumerate(channels)},
+        {name: _finite(np.concatenate([row.foreground[i] for row in rows])) for i, name in enumerate(channels)},
         voxels,
         float(np.median([row.nonzero_share for row in rows])),
         all(row.is_byte for row in rows),
@@ -104,6 +104,10 @@ def _measure(case: Case, scheme: LabelScheme, seed: int) -> _Row:
         _nonzero_share(image.array),
         image.array.dtype == np.uint8,
     )
+
+
+def _finite(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    return samples[np.isfinite(samples)]
 
 
 def _nonzero_share(array: NDArray[np.generic]) -> float:

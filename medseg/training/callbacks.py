@@ -29,16 +29,17 @@ class ValidationReport:
     """Dice on the validation cases.
 
     Attributes:
-        epoch: Epochs so far.
+        epoch: Epochs so far; the trainer fills it in.
         dice: Mean over the cases by structure; NaN where no case holds it.
-        mean_dice: Mean over structures that are there.
-        picture: Draws an overlay of the first case, RGB ``(rows, columns, 3)``; called only if somebody wants it.
+        mean_dice: Mean over structures that are there; NaN if none is, or there is no case.
+        picture: Draws an overlay of the first case, RGB ``(rows, columns, 3)``; called only if somebody wants it. None
+            without a case.
     """
 
     epoch: int
     dice: Mapping[str, float]
     mean_dice: float
-    picture: Callable[[], NDArray[np.uint8]]
+    picture: Callable[[], NDArray[np.uint8]] | None
 
 
 class Callback(Protocol):
@@ -78,11 +79,12 @@ class ProgressDisplay:
 
     def on_validation(self, report: ValidationReport) -> None:
         """Print a line."""
-        dice = "  ".join(f"{name} {value:.3f}" for name, value in report.dice.items())
+        by_structure = "  ".join(f"{name} {value:.3f}" for name, value in report.dice.items())
+        dice = "no Dice" if np.isnan(report.mean_dice) else f"Dice {report.mean_dice:.3f}  ({by_structure})"
         last = self._last
         before = f"epoch {last.epoch}  loss {last.loss:.3f}  " if last else ""
         after = f"  {_minutes(last.left_s)} left" if last else ""
-        self._progress.note(f"{before}Dice {report.mean_dice:.3f}  ({dice}){after}")
+        self._progress.note(f"{before}{dice}{after}")
 
 
 class TensorBoardWriter:
@@ -108,10 +110,11 @@ class TensorBoardWriter:
 
     def on_validation(self, report: ValidationReport) -> None:
         """Write Dice by structure, and the picture."""
-        self._writer.add_scalar("dice/mean", report.mean_dice, report.epoch)
-        for name, value in report.dice.items():
-            self._writer.add_scalar(f"dice/{name}", value, report.epoch)
-        self._writer.add_image("overlay", report.picture(), report.epoch, dataformats="HWC")
+        for name, value in {"mean": report.mean_dice, **report.dice}.items():
+            if not np.isnan(value):
+                self._writer.add_scalar(f"dice/{name}", value, report.epoch)
+        if report.picture is not None:
+            self._writer.add_image("overlay", report.picture(), report.epoch, dataformats="HWC")
         self._writer.flush()
 
 

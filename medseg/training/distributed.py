@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from medseg.inference.devices import DeviceName, resolve_device
+
+# The main process alone prepares the cases and scores them in the end; by default the others would give up after ten
+# minutes. A process that dies is noticed by torchrun at once.
+_LONGEST_WAIT = dt.timedelta(hours=6)
 
 
 @dataclass(frozen=True)
@@ -28,10 +33,12 @@ class Process:
         return self.rank == 0
 
     def sum(self, value: Tensor) -> Tensor:
-        """Sum of ``value`` over all processes, the same in each."""
-        if self.world_size > 1:
-            dist.all_reduce(value)
-        return value
+        """Sum of ``value`` over all processes, the same in each, on the device that ``value`` lies on."""
+        if self.world_size == 1:
+            return value
+        shared = value.to(self.device)
+        dist.all_reduce(shared)
+        return shared.to(value.device)
 
     def from_main(self, value: float) -> float:
         """The main process's ``value``, in every process."""
@@ -58,7 +65,7 @@ def joined_process(device: DeviceName) -> Iterator[Process]:
     if kind.type == "cuda":
         kind = torch.device("cuda", int(environment["LOCAL_RANK"]))
         torch.cuda.set_device(kind)
-    dist.init_process_group("nccl" if kind.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if kind.type == "cuda" else "gloo", timeout=_LONGEST_WAIT)
     try:
         yield Process(dist.get_rank(), dist.get_world_size(), kind)
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -47,7 +47,8 @@ class Trainer:
         process: Who this process is.
         section: The loop's settings.
         ingredients: What it works on.
-        folder: Where checkpoints lie: ``last.pt`` to resume from, ``best.pt`` with the best averaged weights.
+        folder: Where checkpoints lie: ``last.pt`` to resume from, ``best.pt`` with the best averaged weights (none as
+            long as no validation case has a Dice).
         amp_dtype: What convolutions run in; None for float32.
     """
 
@@ -137,7 +138,9 @@ class Trainer:
         return loss.detach()
 
     def _validate(self, state: TrainState) -> ValidationReport:
-        report = self._parts.validate(state.average.network)
+        report = replace(self._parts.validate(state.average.network), epoch=state.epoch)
+        if math.isnan(report.mean_dice):
+            return report  # nothing to compare by
         if report.mean_dice > state.best_dice:
             state.best_dice, state.stale_validations = report.mean_dice, 0
             if self._process.is_main:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,8 @@ class TrainState:
         try:
             self.network.load_state_dict(saved["network"])
             self.optimizer.load_state_dict(saved["optimizer"])
-            self.scaler.load_state_dict(saved["scaler"])
+            if saved["scaler"]:  # empty if the run began on a device that scales no loss
+                self.scaler.load_state_dict(saved["scaler"])
             self.average.network.load_state_dict(saved["average"])
             self.average.updates = saved["updates"]
             for name in _COUNTERS:
@@ -69,8 +71,10 @@ _COUNTERS = ("epoch", "step", "elapsed_s", "best_dice", "stale_validations")
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write tensors and numbers so that a crash leaves the old file or the new one."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)  # into a file, it would hide the cause when the disk is full
     with atomic_file(path) as partial:
-        torch.save(content, partial)
+        partial.write_bytes(buffer.getbuffer())
 
 
 def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -48,18 +49,17 @@ class Validator:
         self._scheme = _index_scheme(scheme)
         self._segment = segment
         self._process = process
-        self._epoch = 0
 
     def __call__(self, network: nn.Module) -> ValidationReport:
         """Mean Dice by structure over the cases that hold it or were given it."""
-        self._epoch += 1
         mine = range(self._process.rank, len(self._cases), self._process.world_size)
         scores = torch.full((len(self._cases), len(self._scheme.targets)), 0.0, dtype=torch.float64)
         for index in mine:
             scores[index] = torch.from_numpy(self._score(network, self._cases[index]))
-        table = self._process.sum(scores.to(self._process.device)).cpu().numpy() if len(self._cases) else scores.numpy()
+        table = self._process.sum(scores).numpy() if self._cases else scores.numpy()
         means = {name: _mean(table[:, column]) for column, name in enumerate(self._scheme.targets)}
-        return ValidationReport(self._epoch, means, _mean(np.array([*means.values()])), lambda: self._picture(network))
+        picture = partial(self._picture, network) if self._cases else None
+        return ValidationReport(0, means, _mean(np.array([*means.values()])), picture)
 
     def _score(self, network: nn.Module, case: PreparedArrays) -> NDArray[np.float64]:
         predicted = self._segment(network, case.image)

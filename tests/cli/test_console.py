@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import io
 import json
 
-from medseg.cli.console import ConsoleProgress, print_error, print_table
+from rich.console import Console
+
+from medseg.cli import console
+from medseg.cli.console import ConsoleProgress, print_error, print_line, print_table
+
+HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 
 ROWS = [{"structure": "liver", "Dice": 0.87654321, "cases": 3}, {"structure": "[red]x", "Dice": None, "cases": 0}]
 
@@ -38,3 +44,22 @@ def test_errors_and_progress_stay_off_stdout(capsys):
     assert "error: no [bold]luck[/bold]" in captured.err
     assert "reading" in captured.err
     assert "case [7] skipped" in captured.err
+
+
+def test_a_terminal_gets_its_cursor_back_whatever_happens(monkeypatch):
+    text, leaving = io.StringIO(), []
+    monkeypatch.setattr(console, "ERRORS", Console(file=text, force_terminal=True))
+    monkeypatch.setattr(console.atexit, "register", leaving.append)
+    progress = ConsoleProgress()
+    progress.start("reading", 3)
+    assert HIDDEN in text.getvalue()
+    leaving[0]()
+    assert text.getvalue().rfind(SHOWN) > text.getvalue().rfind(HIDDEN)
+
+
+def test_a_line_below_a_table_stays_out_of_json(capsys):
+    print_line("the model lies in RUN", as_json=True)
+    print_line("wrote x.yaml")
+    captured = capsys.readouterr()
+    assert captured.out == "wrote x.yaml\n"
+    assert "RUN" in captured.err

@@ -5,15 +5,21 @@ import logging
 import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from factories import bundle, geometry, label_map, volume
+from factories import bundle, geometry, label_map, run_config, volume
 
 from medseg.cli import main
+from medseg.config.load import dump_config
+from medseg.core.case import CaseId
 from medseg.core.volume import LabelMap
 from medseg.inference.bundle import BundleRecords, write_bundle
 from medseg.io.formats import write_label_map, write_volume
+from medseg.pipelines.train import TrainResult
+from medseg.training.finish import ValidationScore
 
 COMMANDS = ("inspect", "plan", "train", "predict", "evaluate", "demo")
 
@@ -149,10 +155,6 @@ def test_a_device_that_is_not_there(medseg, model, tmp_path, monkeypatch):
 
 
 def test_a_bad_override_names_the_key(medseg, tmp_path):
-    from factories import run_config
-
-    from medseg.config.load import dump_config
-
     (tmp_path / "run.yaml").write_text(dump_config(run_config()))
     fails(
         medseg("train", "run.yaml", "-o", "run", "--set", "training.optimizer.lr=fast"),
@@ -207,3 +209,23 @@ def test_a_plan_is_written_and_says_what_to_do_next(medseg, tmp_path):
     assert done.code == 0
     assert "next: medseg train run.yaml -o RUN" in done.out
     assert (tmp_path / "run.yaml").exists()
+
+
+@pytest.mark.parametrize("command", ["inspect", "train", "predict", "evaluate", "demo"])
+def test_every_table_can_be_json(medseg, command):
+    assert "--json" in medseg(command, "--help").out
+
+
+def test_a_training_and_a_demo_leave_stdout_to_json(medseg, tmp_path, monkeypatch):
+    (tmp_path / "run.yaml").write_text(dump_config(run_config()))
+    result = TrainResult(Path("run/bundle"), (ValidationScore(CaseId("c1"), "one", 0.5),))
+    monkeypatch.setattr("medseg.pipelines.train.train", lambda *_, **__: result)
+    done = medseg("train", "run.yaml", "-o", "run", "--json")
+    assert json.loads(done.out) == [{"structure": "one", "cases": 1, "dice": 0.5}]
+    assert "the model lies in run/bundle" in done.err
+    places = dict.fromkeys(("studies", "configuration", "bundle", "predictions", "report"), Path("demo"))
+    shown = SimpleNamespace(evaluation=SimpleNamespace(summary_rows=lambda: [{"structure": "one"}]), **places)
+    monkeypatch.setattr("medseg.pipelines.demo.demo", lambda *_, **__: shown)
+    done = medseg("demo", "--json")
+    assert json.loads(done.out) == [{"structure": "one"}]
+    assert "report: demo/report.html" in done.err

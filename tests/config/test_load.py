@@ -45,6 +45,17 @@ def test_overrides_reach_any_depth():
         ("network={name: segresnet, dims: 3, features: 12}", "features a multiple of 8"),
         ("network={name: segresnet, dims: 3, blocks_down: [1, 1, 1, 1, 1, 1], blocks_up: [1, 1, 1, 1, 1]}", "16 is no"),
         ("channels=[{name: CT, intensity: ct}]", "needs clip, mean and std"),
+        ("channels=[]", "c.yaml: channels: .* at least 1 item"),
+        ("sampling.patch=[16, 16", r"override 'sampling.patch=\[16, 16': not valid YAML"),
+        ("name=2026-13-45", "override 'name=2026-13-45': not valid YAML"),
+        ("preprocessing.orientation=RA", "c.yaml: preprocessing.orientation: .*three letters, one each"),
+        ("preprocessing.orientation=RAL", "three letters, one each"),
+        ("preprocessing.orientation=ras", "three letters, one each"),
+        ("training.seed=-1", "c.yaml: training.seed: .* greater than or equal to 0"),
+        ("labels.structures=[{name: a, value: 1, colour: [0, 0, 256]}]", "less than or equal to 255"),
+        ("network.kernels=[[3, 3, 3], [2, 3, 3]]", "kernels are odd"),
+        ("network.strides=[[2, 1, 1], [2, 2, 2]]", "the first level's stride is all ones"),
+        ("sampling.patch=[2, 2, 2]", r"\(2, 2, 2\) is one voxel at the coarsest level"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(override, message):
@@ -64,9 +75,10 @@ def test_files_that_are_no_configuration(tmp_path):
     (tmp_path / "c.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="not UTF-8"):
         load_config(tmp_path / "c.yaml")
-    (tmp_path / "d.yaml").write_text("x: !!python/object/apply:os.getcwd []")
-    with pytest.raises(ConfigError, match="not valid YAML"):
-        load_config(tmp_path / "d.yaml")
+    for content in ("x: !!python/object/apply:os.getcwd []", "x: 2026-13-45", "[" * 50_000):
+        (tmp_path / "d.yaml").write_text(content)
+        with pytest.raises(ConfigError, match="d.yaml: not valid YAML"):
+            load_config(tmp_path / "d.yaml")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
+from pathlib import Path
 
+import numpy as np
 import pytest
+from factories import full_disk
 
 from medseg.core.errors import InputError, OutputError
 from medseg.core.files import atomic_file, atomic_folder, confined, existing, safe_name, write_text
@@ -84,3 +89,41 @@ def test_any_text_becomes_a_file_name(text, name):
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match="'nowhere' does not exist"):
         existing(type(tmp_path)("nowhere"))
+
+
+def test_an_error_without_a_number_still_says_what_to_look_at(tmp_path):
+    target = tmp_path / "a.npy"
+    with pytest.raises(OutputError, match="the disk may be full"), full_disk(10_000), atomic_file(target) as partial:
+        np.save(partial, np.zeros(100_000))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("mask", "file_mode", "folder_mode"), [(0o077, 0o600, 0o700), (0o022, 0o644, 0o755)])
+def test_the_umask_says_who_may_read(tmp_path, mask, file_mode, folder_mode):
+    before = os.umask(mask)
+    try:
+        write_text(tmp_path / "a.txt", "")
+        with atomic_folder(tmp_path / "bundle"):
+            pass
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == file_mode
+    assert stat.S_IMODE((tmp_path / "bundle").stat().st_mode) == folder_mode
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):
+    target, replace = tmp_path / "bundle", Path.replace
+    with atomic_folder(target) as partial:
+        (partial / "one").touch()
+
+    def broken(self, other):
+        if self.name.startswith(".partial-"):
+            raise OSError(errno.EIO, "Input/output error")
+        return replace(self, other)
+
+    monkeypatch.setattr(Path, "replace", broken)
+    with pytest.raises(OutputError, match="Input/output error"), atomic_folder(target) as partial:
+        (partial / "two").touch()
+    assert [path.name for path in target.iterdir()] == ["one"]
+    assert list(tmp_path.iterdir()) == [target]

@@ -45,6 +45,9 @@ def test_a_value_that_is_not_in_the_scheme_is_refused(value):
         (("left_upper_lobe", "right_upper_lobe", "left_lower_lobe"), [("left_upper_lobe", "right_upper_lobe")]),
         (("brightness", "leftover", "liver"), []),
         (("left kidney", "liver"), []),
+        (("LeftKidney", "RightKidney"), [("LeftKidney", "RightKidney")]),
+        (("EyeL", "EyeR", "LensL"), [("EyeL", "EyeR")]),
+        (("lt femur", "rt femur"), [("lt femur", "rt femur")]),
     ],
 )
 def test_left_and_right_are_found_by_name(names, pairs):
@@ -74,6 +77,9 @@ def test_a_region_is_the_union_of_its_structures():
         (lambda: LabelScheme((Structure("a", 1, (0, 0, 0)), Structure("b", 1, (0, 0, 0)))), "must differ"),
         (lambda: LabelScheme((Structure("a", -1, (0, 0, 0)),)), "must be positive"),
         (lambda: LabelScheme.from_names({"a": 1}, ignore=1), "ignore value 1"),
+        (lambda: LabelScheme.from_names({"a": 1}, ignore=-1), "the ignore value must be positive, got -1"),
+        (lambda: LabelScheme.from_names({"a": 65_536}), "label values go up to 65535, got 65536; renumber"),
+        (lambda: LabelScheme.from_names({"a": 1}, ignore=70_000), "label values go up to 65535, got 70000"),
         (lambda: LabelScheme((Structure("a", 1, (0, 0, 0)),), (Region("r", ("b",)),)), "names unknown structures"),
         (lambda: LabelScheme.from_names({str(n): n for n in range(1, 300)}), "at most 254 structures"),
     ],
@@ -90,3 +96,18 @@ def test_an_unknown_name_lists_the_known_ones():
 
 def test_the_first_hundred_colours_differ():
     assert len({palette_colour(index) for index in range(100)}) == 100
+
+
+def test_the_sides_that_count_are_those_of_what_is_learned():
+    structures = tuple(Structure(f"label {n}", n, (n, n, n)) for n in (1, 2))
+    sided = (Region("left lung", ("label 1",)), Region("right lung", ("label 2",)))
+    assert LabelScheme(structures, sided).lateral_pairs() == (("left lung", "right lung"),)
+    kidneys = LabelScheme.from_names({"left kidney": 1, "right kidney": 2}).structures
+    assert LabelScheme(kidneys, (Region("kidneys", ("left kidney", "right kidney")),)).lateral_pairs() == ()
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(255, np.uint8), (256, np.uint16), (65_535, np.uint16)])
+def test_values_of_any_size_find_a_type(value, dtype):
+    values = LabelScheme.from_names({"tract": value}).from_class_indices(np.array([0, 1], np.uint8))
+    assert values.dtype == dtype
+    assert values.tolist() == [0, value]

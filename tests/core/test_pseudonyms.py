@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import stat
 
 import pytest
@@ -58,3 +59,13 @@ def test_a_key_that_cannot_be_kept_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot make a project key"):
         load_key(tmp_path / "file" / "project.key")
+
+
+def test_a_key_that_cannot_be_kept_leaves_no_part_of_it(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("medseg.core.pseudonyms.os.link", full)
+    with pytest.raises(InputError, match="No space left"):
+        load_key(tmp_path / "project.key")
+    assert list(tmp_path.iterdir()) == []

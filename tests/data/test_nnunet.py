@@ -7,7 +7,7 @@ import pytest
 from dataset_factories import nnunet
 from image_readers import picture_grid
 
-from medseg.core.errors import InputError
+from medseg.core.errors import InputError, ReadError
 from medseg.core.labels import Region
 from medseg.core.volume import Volume
 from medseg.data.dataset import ImageFile
@@ -69,3 +69,9 @@ def test_a_missing_folder(tmp_path):
     (folder / "labelsTr").rename(folder / "labels")
     with pytest.raises(InputError, match=r"folder 'labelsTr' is missing beside dataset\.json"):
         open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["/../../secret", "*", "nii.gz"])
+def test_an_ending_that_is_none(tmp_path, ending):
+    with pytest.raises(ReadError, match=r"dataset\.json: file_ending: string should match pattern"):
+        open_dataset(nnunet(tmp_path, file_ending=ending))

@@ -5,9 +5,9 @@ import json
 import pytest
 import safetensors.torch
 import torch
-from factories import bundle, geometry
+from factories import bundle, full_disk, geometry
 
-from medseg.core.errors import BundleError
+from medseg.core.errors import BundleError, OutputError
 from medseg.inference.bundle import BundleRecords, TrainingFacts, output_channels, read_bundle, write_bundle
 
 RECORDS = BundleRecords({"train": ["a"], "validation": [], "test": []}, {"summary": []})
@@ -68,3 +68,11 @@ def test_weights_of_another_network_are_refused(tmp_path):
     safetensors.torch.save_file({"encoder": torch.zeros(3)}, tmp_path / "bundle" / "model.safetensors")
     with pytest.raises(BundleError, match="weights belong to another network"):
         read_bundle(tmp_path / "bundle")
+
+
+def test_a_full_disk_leaves_the_bundle_before(tmp_path):
+    write_bundle(tmp_path / "bundle", bundle(), RECORDS)
+    with pytest.raises(OutputError, match="cannot write 'bundle': .*nothing half-written"), full_disk(5_000):
+        write_bundle(tmp_path / "bundle", bundle(structures=("another",)), RECORDS)
+    assert read_bundle(tmp_path / "bundle").scheme.names == ("one", "two")
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

@@ -37,7 +37,7 @@ def test_image_file_keeps_its_name(tmp_path):
     image = volume()
     write_volume(tmp_path / "brain.01.nii.gz", image)
     (one,) = finder(tmp_path).find([tmp_path / "brain.01.nii.gz"])
-    assert (one.name, one.shown) == ("brain.01", str(tmp_path / "brain.01.nii.gz"))
+    assert (one.name, one.shown) == ("brain.01", "brain.01.nii.gz")
     assert one.is_named
     assert np.array_equal(one.load().array, image.array)
     assert not (tmp_path / "keys").exists()
@@ -128,6 +128,18 @@ def test_channels_from_dicom_are_named_by_pseudonym(study, tmp_path):
     assert one.load().channels == ("T1", "T2")
 
 
+def test_the_pseudonym_is_that_of_the_series_that_is_read(tmp_path):
+    from dicom_factories import series_datasets, voxels, write_files
+
+    study = {"StudyInstanceUID": "1.2.3"}
+    broken = series_datasets(SMALL, voxels(SMALL), **study)
+    write_files(tmp_path / "study" / "a", broken[:3] + broken[4:])
+    write_series(tmp_path / "study" / "b", SMALL, **study)
+    one = finder(tmp_path, "T1", "T2").join({"T1": tmp_path / "study", "T2": tmp_path / "study"})
+    assert one.name == finder(tmp_path).find([tmp_path / "study" / "b"])[0].name
+    assert one.load().geometry.shape == (20, 20, 8)
+
+
 def test_channels_of_other_names_are_refused(tmp_path):
     with pytest.raises(InputError, match="channels T1, T3 were given, the model wants T1, T2"):
         finder(tmp_path, "T1", "T2").join({"T1": tmp_path, "T3": tmp_path})
@@ -166,6 +178,17 @@ def test_single_dicom_file_is_found_by_content(tmp_path):
     assert one.is_named
     assert one.load().geometry.shape == (20, 20, 8)
     assert one.name.startswith("series-")
+
+
+def test_gap_in_a_single_file_is_filled_where_asked(tmp_path):
+    from dicom_factories import enhanced_dataset, voxels
+
+    write_file(tmp_path / "enhanced", enhanced_dataset(SMALL, voxels(SMALL), [0, 1, 2, 4, 5, 6, 7]))
+    (one,) = finder(tmp_path, "image").find([tmp_path / "enhanced"])
+    assert one.unfit
+    (filled,) = finder(tmp_path, "image", fill_gaps=True).find([tmp_path / "enhanced"])
+    assert filled.unfit is None
+    assert filled.load().geometry.shape == (20, 20, 8)
 
 
 def test_oblique_geometry_is_kept(tmp_path):

@@ -217,6 +217,13 @@ def test_mirroring_follows_the_training_and_stays_in_the_plane(dims, axes, versi
     assert len(model.network.shapes) == versions
 
 
+def test_a_model_that_was_not_trained_on_mirror_images_sees_none():
+    model = echo(augmentation={"enabled": False})
+    labels = label_map(geometry((16, 16, 16)))
+    Predictor(model, PredictionSettings(device="cpu", mirror=True)).predict(as_image(labels))
+    assert len(model.network.shapes) == 1
+
+
 def test_slices_go_through_a_2d_network_in_batches():
     model = echo(dims=2)
     Predictor(model, FP32).predict(as_image(label_map(geometry((16, 16, 20)))))

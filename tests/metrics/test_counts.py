@@ -130,9 +130,8 @@ def test_a_missing_mask_is_named():
 
 
 def test_values_that_need_a_huge_table_are_refused():
-    far = LabelScheme((Structure("far", 70000, (0, 0, 0)),))
-    with pytest.raises(LabelError, match="structure values go up to 65535, got 70000"):
-        count_voxels(label_map(GRID), label_map(GRID), far)
+    with pytest.raises(LabelError, match="label values go up to 65535, got 70000"):
+        count_voxels(label_map(GRID), label_map(GRID), LabelScheme((Structure("far", 70000, (0, 0, 0)),)))
 
 
 def test_other_shapes_and_places_are_refused():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import math
 import os
 import signal
 import subprocess
@@ -15,14 +17,29 @@ from safetensors.torch import load_file
 
 from medseg.config.load import dump_config
 from medseg.config.sections import RunConfig
+from medseg.core.case import CaseId
 from medseg.core.errors import ConfigError, InputError
 from medseg.core.geometry import Geometry
 from medseg.core.volume import LabelMap, Volume
 from medseg.inference.bundle import read_bundle
 from medseg.io.formats import write_label_map, write_volume
 from medseg.pipelines.train import read_run_config, train
+from medseg.training.finish import ValidationScore
+from medseg.training.state import read_checkpoint
 
 MEDSEG = Path(sys.executable).with_name("medseg")
+
+
+class Notes:
+    """Progress that remembers what it was told to say."""
+
+    start = advance = finish = lambda *_: None
+
+    def __init__(self):
+        self.texts = []
+
+    def note(self, text):
+        self.texts.append(text)
 
 
 @pytest.fixture
@@ -117,25 +134,72 @@ def test_a_folder_with_a_run_is_not_overwritten(cases, tmp_path):
     with pytest.raises(InputError, match="holds a run already; pass --resume to go on, or name another folder"):
         train(config(cases), tmp_path / "run")
     other = config(cases, network=network(3, (4, 8)))
-    with pytest.raises(ConfigError, match="differs from this configuration"):
+    with pytest.raises(ConfigError, match="differs from this configuration in network; a run is resumed with"):
         train(other, tmp_path / "run", resume=True)
     longer = train(config(cases, epochs=3), tmp_path / "run", resume=True)
     assert longer.bundle.is_dir()
 
 
+def test_a_folder_with_other_files_is_left_alone(cases, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    with pytest.raises(InputError, match="holds other files; name a new or an empty folder"):
+        train(config(cases), tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_cases_that_validate_never_train_after_a_resume(cases, tmp_path):
+    """A case that is added changes who is drawn."""
+    train(config(cases), tmp_path / "run")
+    for folder in ("images", "labels"):
+        (cases / folder / "c6.nii.gz").write_bytes((cases / folder / "c0.nii.gz").read_bytes())
+    with pytest.raises(ConfigError, match=r"the cases or their split are not those of '.*split\.json' any more"):
+        train(config(cases, epochs=3), tmp_path / "run", resume=True)
+
+
+def test_without_validation_cases_the_last_weights_are_kept(cases, tmp_path):
+    everybody = {"folder": str(cases), "split": {"validation": 0.0}}
+    notes = Notes()
+    result = train(config(cases, data=everybody), tmp_path / "run", progress=notes)
+    assert result.scores == ()
+    last = read_checkpoint(tmp_path / "run" / "last.pt", torch.device("cpu"))["average"]
+    assert all(torch.equal(last[name], weight) for name, weight in weights(tmp_path / "run").items())
+    assert "no validation cases: the last weights are kept, and no clean-up is chosen" in notes.texts
+
+
+def test_a_structure_without_a_score_is_null_in_the_bundle(cases, tmp_path, monkeypatch):
+    unknown = ValidationScore(CaseId("c1"), "one", math.nan)
+    monkeypatch.setattr("medseg.pipelines.train.validation_scores", lambda *_: [unknown])
+    result = train(config(cases, epochs=1), tmp_path / "run")
+    scores = json.loads((result.bundle / "scores.json").read_text())
+    assert scores["validation"] == [{"case": "c1", "structure": "one", "dice": None}]
+    assert scores["summary"] == [{"structure": "one", "cases": 0, "dice": None}]
+
+
+def test_the_bundle_asks_for_the_channels_that_it_was_trained_on(tmp_path):
+    grid, rng = Geometry.from_spacing((16, 16, 16)), np.random.default_rng(0)
+    rows = ["case,label,image.T1,image.T2"]
+    for number in range(3):
+        labels = np.zeros(grid.shape, np.uint8)
+        labels[ball(grid.shape, (8, 8, 8), 4)] = 1
+        labels[ball(grid.shape, (8, 8, 8), 2)] = 2
+        write_label_map(tmp_path / f"{number}_label.nii", LabelMap(labels, grid))
+        for channel in ("T1", "T2"):
+            image = Volume(rng.normal(0, 1, (1, *grid.shape)).astype(np.float32), grid)
+            write_volume(tmp_path / f"{number}_{channel}.nii", image)
+        rows.append(f"c{number},{number}_label.nii,{number}_T1.nii,{number}_T2.nii")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    (tmp_path / "labels.json").write_text('{"one": 1, "two": 2}')
+    result = train(config(tmp_path, epochs=1, channels=[{"name": "T2"}]), tmp_path / "run")
+    assert read_bundle(result.bundle).facts.modalities == ("T2",)
+
+
 def test_sided_structures_are_never_mirrored(cases, tmp_path):
-    notes = []
-
-    class Notes:
-        start = advance = finish = lambda *_: None
-
-        def note(self, text):
-            notes.append(text)
-
+    notes = Notes()
     labels = {"structures": [{"name": "left ball", "value": 1}, {"name": "right ball", "value": 2}]}
-    result = train(config(cases, labels=labels), tmp_path / "run", progress=Notes())
+    result = train(config(cases, labels=labels), tmp_path / "run", progress=notes)
     assert read_bundle(result.bundle).config.augmentation.mirror_axes == (1, 2)
-    assert any("left-right mirroring is off" in note for note in notes)
+    assert any("left-right mirroring is off" in text for text in notes.texts)
 
 
 def test_a_budget_changes_the_schedule_only(tmp_path):

@@ -46,3 +46,12 @@ def test_nothing_to_measure_is_an_error():
     empty = LabelMap(np.zeros(grid.shape, np.uint8), grid)
     with pytest.raises(DataError, match="no case holds any of the structures one, two"):
         fingerprint([Case(CaseId("a"), volume(grid), empty)], scheme())
+
+
+def test_values_that_are_not_finite_do_not_count():
+    grid = geometry(shape=(4, 4, 4))
+    labels = np.ones(grid.shape, np.uint8)
+    image = np.full((1, *grid.shape), 40, np.float32)
+    image[0, 0], image[0, 1] = np.nan, np.inf
+    measured = fingerprint([Case(CaseId("a"), Volume(image, grid, ("CT",)), LabelMap(labels, grid))], scheme())
+    assert measured.foreground["CT"].tolist() == [40.0] * 32

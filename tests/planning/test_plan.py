@@ -7,6 +7,7 @@ import pytest
 from factories import scheme
 
 from medseg.config.sections import BudgetSection, DataSection, Intensity
+from medseg.core.errors import DataError
 from medseg.core.geometry import LengthUnit
 from medseg.core.labels import LabelScheme
 from medseg.inference.devices import DeviceFacts
@@ -111,7 +112,7 @@ def test_stripped_images_are_cropped():
 
 def test_a_left_right_pair_switches_that_mirroring_off_and_says_so():
     labels = scheme("left kidney", "right kidney")
-    plan = plan_for(measured(voxels={"left kidney": 5, "right kidney": 9}), minutes=2000.0, labels=labels)
+    plan = plan_for(measured(voxels={"left kidney": 5, "right kidney": 9}), BIG_GPU, labels=labels)
     assert plan.config.augmentation.mirror_axes == (1, 2)
     assert any("left-right mirroring is off" in note for note in plan.notes)
     assert mirror_axes(labels, "ASR", 3)[0] == (0, 1)
@@ -124,9 +125,20 @@ def test_default_budgets_differ_by_device():
     assert default_budget(BIG_GPU).epochs == 200
 
 
-def test_a_short_training_mirrors_left_and_right_only():
-    assert plan_for(measured(), minutes=20).config.augmentation.mirror_axes == (0,)
-    assert plan_for(measured(), minutes=5000).config.augmentation.mirror_axes == (0, 1, 2)
+def test_a_cpu_trains_too_little_to_mirror_more_than_left_and_right():
+    assert plan_for(measured()).config.augmentation.mirror_axes == (0,)
+    assert plan_for(measured(), BIG_GPU).config.augmentation.mirror_axes == (0, 1, 2)
     labels = scheme("left kidney", "right kidney")
-    sided = plan_for(measured(voxels={"left kidney": 5, "right kidney": 9}), minutes=20, labels=labels)
+    sided = plan_for(measured(voxels={"left kidney": 5, "right kidney": 9}), labels=labels)
     assert sided.config.augmentation.mirror_axes == ()
+
+
+def test_ct_without_a_finite_value_is_refused():
+    with pytest.raises(DataError, match="channel 'CT' holds no finite value inside the structures"):
+        plan_for(measured(channel="CT", foreground={"CT": np.zeros(0, np.float32)}))
+
+
+def test_single_slices_in_a_3d_plan_are_noted():
+    slices = measured(shape=(64, 64, 1))
+    assert any("--dims 2" in note for note in plan_for(slices).notes)
+    assert not any("--dims 2" in note for note in (*plan_for(slices, dims=2).notes, *plan_for(measured()).notes))

@@ -130,3 +130,16 @@ def test_two_processes_equal_one(tmp_path):
     alone = fitted(CPU, tmp_path / "alone")
     for rank in range(2):
         torch.testing.assert_close(torch.load(tmp_path / f"weights{rank}.pt", weights_only=True), alone)
+
+
+def test_validations_are_told_by_epoch(tmp_path):
+    witness = Witness()
+    trainer(tmp_path, witness=witness).fit(new_state())
+    assert [one.epoch for one in witness.validations] == [2, 4]
+
+
+def test_without_a_dice_no_weights_are_best_and_patience_does_not_run_out(tmp_path):
+    state = trainer(tmp_path, validate=lambda _: report(math.nan), patience=1, validate_every=1).fit(new_state())
+    assert state.epoch == 4
+    assert not (tmp_path / "best.pt").exists()
+    assert (tmp_path / "last.pt").exists()

@@ -4,9 +4,10 @@ import os
 
 import pytest
 import torch
+from factories import full_disk
 from torch import nn
 
-from medseg.core.errors import BundleError
+from medseg.core.errors import BundleError, OutputError
 from medseg.training.ema import AveragedNetwork
 from medseg.training.state import TrainState, read_checkpoint, write_checkpoint
 
@@ -90,3 +91,20 @@ def test_the_average_forgets_its_random_start():
     for _ in range(50):
         average.update(network)
     assert float(average.network.weight.detach()) == pytest.approx(5.0, abs=0.1)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
+    path = tmp_path / "last.pt"
+    write_checkpoint(path, {"step": 1})
+    with pytest.raises(OutputError, match="cannot write 'last.pt': .*nothing half-written"), full_disk(10_000):
+        write_checkpoint(path, {"step": torch.zeros(100_000)})
+    assert read_checkpoint(path, CPU) == {"step": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_goes_on_where_losses_are_scaled(tmp_path):
+    before, after = state(), state()
+    after.scaler = torch.amp.GradScaler("cpu", enabled=True)
+    before.step = 5
+    after.restore(before.to_dict())
+    assert after.step == 5
