@@ -14,9 +14,7 @@ from rich.table import Table
 
 ERRORS = Console(stderr=True, highlight=False, soft_wrap=True)
 _RESULTS = Console(highlight=False, soft_wrap=True)
-_SHORT = 24
-# Narrower, the columns of a table would be cut into pieces; a narrow terminal breaks its lines instead.
-_NARROWEST = 140
+_LONG = 60
 
 
 class ConsoleProgress:
@@ -66,14 +64,16 @@ def print_table(rows: Sequence[dict[str, Any]], title: str = "", *, as_json: boo
     if not rows:
         return
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    widths = []
     for name in rows[0]:
-        is_short = max(len(_shown(row[name])) for row in rows) <= _SHORT
+        longest = max(len(name), *(len(_shown(row[name])) for row in rows))
+        widths.append(min(longest, _LONG))
         justify: JustifyMethod = "right" if all(_is_number(row[name]) for row in rows) else "left"
-        table.add_column(name, overflow="fold", no_wrap=is_short, justify=justify)
+        table.add_column(name, overflow="fold", min_width=widths[-1], max_width=_LONG, justify=justify)
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
-    wide = Console(highlight=False, width=max(_RESULTS.width, _NARROWEST))
-    wide.print(table)
+    # A terminal that is narrower breaks the lines; columns cut into pieces could not be read at all.
+    Console(highlight=False, width=sum(widths) + 2 * len(widths)).print(table)
 
 
 def print_json(content: object) -> None:

@@ -302,7 +302,7 @@ class InferenceSection(Section):
 
 
 class PostprocessingSection(Section):
-    """Clean-up, chosen on validation cases."""
+    """Clean-up; training chooses it on the validation cases, unless something is given."""
 
     largest_component: tuple[str, ...] = ()
     """Structures of which only the largest connected component is kept."""

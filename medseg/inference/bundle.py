@@ -107,11 +107,17 @@ def write_bundle(folder: Path, bundle: Bundle, records: BundleRecords) -> None:
     with atomic_folder(folder) as partial:
         # Into a file, safetensors would hide the cause when the disk is full.
         (partial / "model.safetensors").write_bytes(safetensors.torch.save(weights))
-        (partial / "config.yaml").write_text(dump_config(bundle.config), encoding="utf-8")
+        (partial / "config.yaml").write_text(dump_config(_portable(bundle.config)), encoding="utf-8")
         (partial / "facts.json").write_text(bundle.facts.model_dump_json(indent=1), encoding="utf-8")
         _write_json(partial / "split.json", records.split)
         _write_json(partial / "scores.json", records.scores)
         _write_json(partial / "versions.json", _versions())
+
+
+def _portable(config: RunConfig) -> RunConfig:
+    """The configuration without where its data lay, which is of no use elsewhere and may say whose it is."""
+    split = config.data.split.model_copy(update={"file": None})
+    return config.model_copy(update={"data": config.data.model_copy(update={"folder": Path(), "split": split})})
 
 
 def read_bundle(folder: Path) -> Bundle:

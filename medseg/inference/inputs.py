@@ -21,7 +21,7 @@ from medseg.io.formats import Format, image_stem, read_volume, sniff
 from medseg.io.studies import Series, find_series
 
 from .bundle import TrainingFacts
-from .suitability import wrong_extent, wrong_modality
+from .suitability import wrong_grid, wrong_modality
 
 _MANIFESTS = (".csv", ".json")
 
@@ -148,7 +148,7 @@ class Finder:
             return None
         reason = wrong_modality(series.modality, self.facts)
         if reason is None and series.geometry is not None and not is_named:
-            reason = wrong_extent(series.geometry, self.facts)
+            reason = wrong_grid(series.geometry, self.facts)
         return reason and f"{reason}; --all-series predicts it all the same"
 
     def _pseudonym(self, series: Series) -> str:

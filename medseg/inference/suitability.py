@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -18,7 +19,9 @@ _MODALITIES = {
     "MG": r"mg|mammo.*",
     "NM": r"nm|spect",
 }
-_MARGIN = 2.0
+_LENGTHS = 2.0
+_VOXELS = 3.0
+_AXES = "from left to right, back to front and foot to head"
 
 
 def wrong_modality(modality: str, facts: TrainingFacts) -> str | None:
@@ -38,21 +41,31 @@ def dicom_modality(channel: str) -> str | None:
     return next((found for found, pattern in _MODALITIES.items() if re.fullmatch(pattern, name.split(" ")[0])), None)
 
 
-def wrong_extent(grid: Geometry, facts: TrainingFacts) -> str | None:
-    """Why an image of that size does not fit, as part of a sentence; None if it does.
+def wrong_grid(grid: Geometry, facts: TrainingFacts) -> str | None:
+    """Why an image on that grid does not fit, as part of a sentence; None if it does.
 
     It does not if it is more than twice as long as the longest training image along the right, anterior or superior
-    axis, or less than half as long as the shortest. Images in pixels are not judged.
+    axis, or less than half as long as the shortest; nor if its voxels are more than three times as large along an axis
+    as the largest in training, as those of a localizer are. Images in pixels are not judged.
     """
     if grid.unit is LengthUnit.PIXEL:
         return None
     oriented = grid.reoriented("RAS")
     extent = np.multiply(oriented.shape, oriented.spacing)
     low, high = np.array(facts.extent_min_mm), np.array(facts.extent_max_mm)
-    if (extent <= _MARGIN * high).all() and (extent >= low / _MARGIN).all():
-        return None
-    trained = " x ".join(f"{one:.0f} to {other:.0f}" for one, other in zip(low, high, strict=True))
-    return (
-        f"it measures {' x '.join(f'{size:.0f}' for size in extent)} mm from left to right, back to front and foot to "
-        f"head, the training images {trained} mm"
-    )
+    if (extent > _LENGTHS * high).any() or (extent < low / _LENGTHS).any():
+        return f"it measures {_sizes(extent)} {_AXES}, the training images {_ranges(low, high)} mm"
+    smallest, largest = np.array(facts.spacing_min), np.array(facts.spacing_max)
+    if (oriented.spacing > _VOXELS * largest).any():
+        return (
+            f"its voxels measure {_sizes(oriented.spacing)} {_AXES}, those in training {_ranges(smallest, largest)} mm"
+        )
+    return None
+
+
+def _sizes(values: Iterable[float]) -> str:
+    return f"{' x '.join(f'{value:.3g}' for value in values)} mm"
+
+
+def _ranges(low: Iterable[float], high: Iterable[float]) -> str:
+    return " x ".join(f"{one:.3g} to {other:.3g}" for one, other in zip(low, high, strict=True))

@@ -14,6 +14,7 @@ from PIL.Image import Image
 from medseg.core.errors import InputError, MedsegError, OutputError
 from medseg.core.files import atomic_file, write_text
 from medseg.core.geometry import LengthUnit
+from medseg.core.messages import redacted
 from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import LabelMap, Labels, Volume
 from medseg.inference.bundle import Bundle, read_bundle
@@ -21,7 +22,7 @@ from medseg.inference.inputs import Candidate, Finder
 from medseg.inference.outcomes import Done, Failed, Outcome, PredictionRun, Skipped
 from medseg.inference.predictor import PredictionSettings, Predictor
 from medseg.inference.restore import Prediction
-from medseg.inference.suitability import wrong_extent
+from medseg.inference.suitability import wrong_grid
 from medseg.io.formats import write_labels, write_volume
 from medseg.render.preview import preview
 
@@ -167,12 +168,12 @@ def _attempt(job: _Job, candidate: Candidate, place: tuple[int, int]) -> Outcome
         known = isinstance(error, MedsegError)
         reason = str(error) if known else f"unexpected {type(error).__name__}; predict it alone to see the details"
         job.progress.note(f"{shown}: failed, {reason}")
-        return Failed(case, shown, reason)
+        return Failed(case, shown, redacted(reason))
 
 
 def _predicted(job: _Job, candidate: Candidate, label: str) -> Done:
     volume = candidate.load()
-    unusual = wrong_extent(volume.geometry, job.model.facts)
+    unusual = wrong_grid(volume.geometry, job.model.facts)
     note = f"predicted although {unusual}" if unusual else ""
     if note:
         job.progress.note(f"{candidate.shown}: {note}")

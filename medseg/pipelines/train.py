@@ -14,7 +14,7 @@ import torch
 from medseg.config.budget import parse_budget
 from medseg.config.load import dump_config, load_config
 from medseg.config.schemes import label_scheme
-from medseg.config.sections import RunConfig
+from medseg.config.sections import PostprocessingSection, RunConfig
 from medseg.core.case import Case
 from medseg.core.errors import ConfigError, InputError
 from medseg.core.files import write_text
@@ -208,11 +208,12 @@ def _fit(
 
 
 def _finish(run: _Run, bundle: Bundle) -> TrainResult:
-    """Choose the clean-up on the validation cases, score them on their own grids, write the bundle."""
+    """Choose the clean-up (unless given) on the validation cases, score them on their own grids, write the bundle."""
     settings = PredictionSettings(device=run.config.device, postprocess=False)
     predictor = Predictor(bundle, settings)
     pairs = predicted_pairs(lambda case: predictor.predict(case.image).labels, _cases(run))
-    chosen = choose_postprocessing(pairs, run.scheme)
+    wanted = run.config.postprocessing
+    chosen = choose_postprocessing(pairs, run.scheme) if wanted == PostprocessingSection() else wanted
     scores = validation_scores(pairs, chosen, run.scheme)
     result = TrainResult(run.folder / "bundle", tuple(scores))
     parts = {"train": run.split.training, "validation": run.split.validation, "test": run.split.test}

@@ -3,7 +3,7 @@ from factories import geometry
 
 from medseg.core.geometry import Geometry, LengthUnit
 from medseg.inference.bundle import TrainingFacts
-from medseg.inference.suitability import dicom_modality, wrong_extent, wrong_modality
+from medseg.inference.suitability import dicom_modality, wrong_grid, wrong_modality
 
 
 def facts(*channels, grids=None):
@@ -54,22 +54,30 @@ def test_unknown_channel_names_fit_any_modality():
 @pytest.mark.parametrize(("factor", "fits"), [(1, True), (1.9, True), (2.1, False), (0.55, True), (0.45, False)])
 def test_size_may_differ_by_a_factor_of_two_whatever_the_orientation(codes, factor, fits):
     grid = geometry((40, 50, 30), spacing=(factor, factor, factor), codes=codes)
-    assert (wrong_extent(grid, facts()) is None) is fits
+    assert (wrong_grid(grid, facts()) is None) is fits
 
 
 def test_range_of_the_training_counts():
     grids = [Geometry.from_spacing((10, 10, 10)), Geometry.from_spacing((100, 100, 100))]
     for side, fits in ((4, False), (6, True), (190, True), (210, False)):
-        assert (wrong_extent(Geometry.from_spacing((side, 50, 50)), facts(grids=grids)) is None) is fits
+        assert (wrong_grid(Geometry.from_spacing((side, 50, 50)), facts(grids=grids)) is None) is fits
 
 
 def test_reason_tells_both_sizes():
     grid = Geometry.from_spacing((220, 220, 22), (1, 1, 6.5))
-    assert wrong_extent(grid, facts()) == (
+    assert wrong_grid(grid, facts()) == (
         "it measures 220 x 220 x 143 mm from left to right, back to front and foot to head, "
         "the training images 40 to 40 x 50 to 50 x 30 to 30 mm"
     )
 
 
+def test_a_localizer_of_one_thick_slice_does_not_fit():
+    grid = Geometry.from_spacing((40, 1, 30), (1, 50, 1))
+    assert wrong_grid(grid, facts()) == (
+        "its voxels measure 1 x 50 x 1 mm from left to right, back to front and foot to head, "
+        "those in training 1 to 1 x 1 to 1 x 1 to 1 mm"
+    )
+
+
 def test_images_in_pixels_are_not_judged():
-    assert wrong_extent(Geometry.from_spacing((5000, 5000, 1), unit=LengthUnit.PIXEL), facts()) is None
+    assert wrong_grid(Geometry.from_spacing((5000, 5000, 1), unit=LengthUnit.PIXEL), facts()) is None
