@@ -9,7 +9,7 @@ demo: $(VENV)/.base
 	$(BIN)/medseg demo
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n 2 -m "not slow and not gpu"
+	$(BIN)/pytest -n 2 -m "not slow and not gpu" --cov --cov-report=term:skip-covered --cov-fail-under=97
 
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -n 2

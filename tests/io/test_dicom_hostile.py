@@ -119,7 +119,7 @@ def test_run_length_bomb(tmp_path, peak):
 def test_five_thousand_nested_sequences(tmp_path):
     (tmp_path / "deep").write_bytes(file_bytes(uid.ExplicitVRLittleEndian, SERIES + nested(5000)))
     assert find_series(tmp_path).unreadable == 1
-    with pytest.raises(ReadError, match=r"a DICOM header cannot be read \(RecursionError\)"):
+    with pytest.raises(ReadError, match=r"a (DICOM header|file) cannot be read \((RecursionError|damaged)\)"):
         read_instance(tmp_path / "deep")
 
 
