@@ -53,9 +53,9 @@ def plan(
     data = DataSection(folder=dataset, split=section)
     training = make_split(opened, section).training
     facts = device_facts(resolve_device(device))
-    measured = fingerprint(_cases(opened, training, progress), opened.scheme)
     usual = default_budget(facts)
     limits = parse_budget(budget, usual.steps) if budget else usual
+    measured = fingerprint(_cases(opened, training, progress), opened.scheme)
     made = make_plan(measured, opened.scheme, Request(output.stem, data, dims, facts, limits))
     write_text(output, dump_config(made.config))
     progress.finish()

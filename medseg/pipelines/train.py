@@ -96,7 +96,7 @@ def train(config: RunConfig, output: Path, *, resume: bool = False, progress: Pr
     """
     config = _safe_mirroring(config, progress)
     with joined_process(config.device) as process:
-        dataset = open_dataset(config.data.folder, config.data.layout, label_scheme(config.labels))
+        dataset = _dataset(config)
         run = _Run(config, dataset, make_split(dataset, config.data.split), output, process, progress)
         if process.is_main:
             _claim(run, resume=resume)
@@ -230,6 +230,13 @@ def _cases(run: _Run) -> Iterator[Case]:
     for case in run.split.validation:
         yield load_case(run.dataset.case(case), tuple(c.name for c in run.config.channels), run.scheme)
         run.progress.advance()
+
+
+def _dataset(config: RunConfig) -> Dataset:
+    folder = config.data.folder
+    if not folder.exists():
+        raise InputError(f"data.folder {str(folder)!r} does not exist; say where the data is by --set data.folder=PATH")
+    return open_dataset(folder, config.data.layout, label_scheme(config.labels))
 
 
 def _safe_mirroring(config: RunConfig, progress: Progress) -> RunConfig:

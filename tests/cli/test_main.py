@@ -165,6 +165,12 @@ def test_a_bad_override_names_the_key(medseg, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_training_whose_data_is_elsewhere_says_how_to_name_it(medseg, tmp_path):
+    (tmp_path / "run.yaml").write_text(dump_config(run_config()))
+    fails(medseg("train", "run.yaml", "-o", "run"), "data.folder 'cases' does not exist", "--set data.folder=PATH")
+    assert not (tmp_path / "run").exists()
+
+
 def test_scores_as_json_are_json(medseg, tmp_path):
     truth = label_map(values=(0, 1))
     for folder in ("predicted", "reference"):
