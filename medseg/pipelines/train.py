@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -211,10 +212,11 @@ def _finish(run: _Run, bundle: Bundle) -> TrainResult:
     """Choose the clean-up (unless given) on the validation cases, score them on their own grids, write the bundle."""
     settings = PredictionSettings(device=run.config.device, postprocess=False)
     predictor = Predictor(bundle, settings)
-    pairs = predicted_pairs(lambda case: predictor.predict(case.image).labels, _cases(run))
     wanted = run.config.postprocessing
-    chosen = choose_postprocessing(pairs, run.scheme) if wanted == PostprocessingSection() else wanted
-    scores = validation_scores(pairs, chosen, run.scheme)
+    with tempfile.TemporaryDirectory(prefix=".scoring-", dir=run.folder) as scratch:
+        pairs = predicted_pairs(lambda case: predictor.predict(case.image).labels, _cases(run), Path(scratch))
+        chosen = choose_postprocessing(pairs, run.scheme) if wanted == PostprocessingSection() else wanted
+        scores = validation_scores(pairs, chosen, run.scheme)
     result = TrainResult(run.folder / "bundle", tuple(scores))
     parts = {"train": run.split.training, "validation": run.split.validation, "test": run.split.test}
     split = {part: [str(case) for case in cases] for part, cases in parts.items()}

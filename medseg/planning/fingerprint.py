@@ -29,6 +29,7 @@ class Fingerprint:
         voxels: Voxels of each target over all cases.
         nonzero_share: Median share of the volume that is left after cutting away zero borders.
         is_byte: Whether all images are 8-bit.
+        lowest: Smallest value of each channel over all images.
     """
 
     channels: tuple[str, ...]
@@ -39,6 +40,7 @@ class Fingerprint:
     voxels: Mapping[str, int]
     nonzero_share: float
     is_byte: bool
+    lowest: Mapping[str, float]
 
 
 def fingerprint(cases: Iterable[Case], scheme: LabelScheme) -> Fingerprint:
@@ -67,6 +69,7 @@ def fingerprint(cases: Iterable[Case], scheme: LabelScheme) -> Fingerprint:
         voxels,
         float(np.median([row.nonzero_share for row in rows])),
         all(row.is_byte for row in rows),
+        {name: min(row.lowest[i] for row in rows) for i, name in enumerate(channels)},
     )
 
 
@@ -80,6 +83,7 @@ class _Row:
     voxels: Mapping[str, int]
     nonzero_share: float
     is_byte: bool
+    lowest: tuple[float, ...]
 
 
 def _measure(case: Case, scheme: LabelScheme, seed: int) -> _Row:
@@ -103,6 +107,7 @@ def _measure(case: Case, scheme: LabelScheme, seed: int) -> _Row:
         voxels,
         _nonzero_share(image.array),
         image.array.dtype == np.uint8,
+        tuple(float(np.fmin.reduce(channel, axis=None)) for channel in image.array),
     )
 
 

@@ -32,6 +32,7 @@ from .topology import fitted, unet_for
 
 _ANISOTROPY = 3.0
 _FEWEST_STEPS = 1500
+_AIR_HU = -900
 _WIDTHS = (32, 24, 16, 12, 8)
 _MOST_FEATURES = {2: 512, 3: 320}
 _CPU_BATCH = {2: 12, 3: 2}
@@ -116,7 +117,7 @@ def make_plan(measured: Fingerprint, scheme: LabelScheme, request: Request) -> P
         training=TrainingSection(budget=request.budget),
         device="auto",
     )
-    return Plan(config, (*_facts(size, measured, request), *notes))
+    return Plan(config, (*_facts(size, measured, request), *notes, *_unnamed_ct(measured)))
 
 
 def mirror_axes(scheme: LabelScheme, orientation: str, dims: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -229,6 +230,16 @@ def _channel(name: str, measured: Fingerprint) -> ChannelSection:
         )
     is_photograph = measured.is_byte and measured.unit is LengthUnit.PIXEL
     return ChannelSection(name=name, intensity=Intensity.UNIT if is_photograph else Intensity.ZSCORE)
+
+
+def _unnamed_ct(measured: Fingerprint) -> tuple[str, ...]:
+    """A note for each channel that holds air in HU, but is not called CT and so not normalised as one."""
+    channels = [name for name in measured.channels if name.upper() != "CT" and measured.lowest[name] <= _AIR_HU]
+    return tuple(
+        f"channel {name!r} reaches down to {measured.lowest[name]:.0f}, as CT does; if it is CT, name it so (a column "
+        "image.CT in a manifest), and it is normalised by HU"
+        for name in channels
+    )
 
 
 def _facts(size: _Size, measured: Fingerprint, request: Request) -> tuple[str, ...]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from medseg.config.sections import PostprocessingSection
 from medseg.core.case import Case, CaseId
+from medseg.core.files import atomic_file
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import Labels
 from medseg.inference.bundle import Bundle
@@ -39,9 +41,17 @@ class Pair:
     reference: Labels
 
 
-def predicted_pairs(predict: Callable[[Case], Labels], cases: Iterable[Case]) -> list[Pair]:
-    """Predictions of labelled cases beside their references."""
-    return [Pair(case.id, predict(case), case.label) for case in cases if case.label is not None]
+def predicted_pairs(predict: Callable[[Case], Labels], cases: Iterable[Case], scratch: Path) -> list[Pair]:
+    """Predictions of labelled cases beside their references.
+
+    The arrays lie in the folder ``scratch`` and are memory-mapped, so that many large cases need little memory.
+    """
+    pairs = []
+    for number, case in enumerate(cases):
+        if case.label is not None:
+            predicted = _mapped(predict(case), scratch / f"{number}-predicted.npy")
+            pairs.append(Pair(case.id, predicted, _mapped(case.label, scratch / f"{number}-reference.npy")))
+    return pairs
 
 
 def choose_postprocessing(pairs: Sequence[Pair], scheme: LabelScheme) -> PostprocessingSection:
@@ -78,6 +88,12 @@ def validation_scores(
 def with_postprocessing(bundle: Bundle, section: PostprocessingSection) -> Bundle:
     """The same model with other clean-up."""
     return dataclasses.replace(bundle, config=bundle.config.model_copy(update={"postprocessing": section}))
+
+
+def _mapped(labels: Labels, path: Path) -> Labels:
+    with atomic_file(path) as partial:
+        np.save(partial, labels.array)
+    return dataclasses.replace(labels, array=np.load(path, mmap_mode="r"))
 
 
 def _dice(pair: Pair, section: PostprocessingSection, scheme: LabelScheme) -> np.ndarray:

@@ -30,6 +30,7 @@ def measured(shape=(35, 50, 36), spacing=(1.0, 1.0, 1.0), channel="MRI", cases=1
         "voxels": {"one": 5000, "two": 200},
         "nonzero_share": 1.0,
         "is_byte": False,
+        "lowest": {channel: -120.0},
     }
     return Fingerprint(**(fields | changes))
 
@@ -142,3 +143,10 @@ def test_single_slices_in_a_3d_plan_are_noted():
     slices = measured(shape=(64, 64, 1))
     assert any("--dims 2" in note for note in plan_for(slices).notes)
     assert not any("--dims 2" in note for note in (*plan_for(slices, dims=2).notes, *plan_for(measured()).notes))
+
+
+def test_air_in_a_channel_that_is_not_called_ct_is_mentioned():
+    plan = plan_for(measured(channel="image", lowest={"image": -1024.0}))
+    assert any("channel 'image' reaches down to -1024, as CT does" in note for note in plan.notes)
+    assert not any("as CT does" in note for note in plan_for(measured(channel="CT", lowest={"CT": -1024.0})).notes)
+    assert not any("as CT does" in note for note in plan_for(measured(channel="T1")).notes)

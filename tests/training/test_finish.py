@@ -80,10 +80,14 @@ def test_scores_are_after_the_clean_up():
     assert np.isnan(scores[1].dice)
 
 
-def test_cases_without_a_label_are_left_out():
+def test_cases_without_a_label_are_left_out_and_arrays_stay_on_disk(tmp_path):
     image = Volume(np.zeros((1, *GRID.shape), np.uint8), GRID)
     cases = [Case(CaseId("a"), image), Case(CaseId("b"), image, LabelMap(cube(), GRID))]
-    assert [one.case for one in predicted_pairs(lambda _: LabelMap(cube(), GRID), cases)] == ["b"]
+    pairs = predicted_pairs(lambda _: LabelMap(stray(), GRID), cases, tmp_path)
+    assert [one.case for one in pairs] == ["b"]
+    np.testing.assert_array_equal(pairs[0].predicted.array, stray())
+    np.testing.assert_array_equal(pairs[0].reference.array, cube())
+    assert isinstance(pairs[0].predicted.array, np.memmap)
 
 
 def test_the_clean_up_goes_into_the_bundle():
