@@ -1,70 +1,23 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from factories import bundle, geometry, label_map, run_config, volume
+from command_line import fails
+from factories import geometry, label_map, run_config, volume
 
-from medseg.cli import main
 from medseg.config.load import dump_config
 from medseg.core.case import CaseId
 from medseg.core.volume import LabelMap
-from medseg.inference.bundle import BundleRecords, write_bundle
 from medseg.io.formats import write_label_map, write_volume
 from medseg.pipelines.train import TrainResult
 from medseg.training.finish import ValidationScore
 
 COMMANDS = ("inspect", "plan", "train", "predict", "evaluate", "demo")
-
-
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def medseg(capsys, monkeypatch, tmp_path):
-    """Runs the command line in an empty folder, as a shell would."""
-    root = logging.getLogger()
-    before = root.handlers[:], root.level
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments) -> Done:
-        monkeypatch.setattr(sys, "argv", ["medseg", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main.run()
-        captured = capsys.readouterr()
-        return Done(int(stop.value.code or 0), captured.out, captured.err)
-
-    yield call
-    root.handlers[:], root.level = before
-    logging.captureWarnings(capture=False)
-
-
-@pytest.fixture
-def model(tmp_path):
-    write_bundle(tmp_path / "model", bundle(), BundleRecords({}, {}))
-    return tmp_path / "model"
-
-
-def fails(done: Done, *parts: str) -> None:
-    """One sentence on stderr, exit code 2, nothing on stdout, no traceback."""
-    assert done.code == 2, done.err
-    assert done.out == ""
-    assert "Traceback" not in done.err
-    lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1, done.err
-    for part in parts:
-        assert part in lines[0]
 
 
 def test_help_names_every_command(medseg):
