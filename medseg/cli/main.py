@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,12 +23,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+DIMS: dict[int | None, Literal[2, 3] | None] = {None: None, 2: 2, 3: 3}
+
 
 @app.command()
 def plan(
     dataset: Annotated[Path, typer.Argument(help="Data set: a folder, dataset.json or a manifest.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Configuration to write.")],
-    dims: Annotated[int, typer.Option(min=2, max=3, help="2 for slices, 3 for volumes.")] = 3,
+    dims: Annotated[
+        int | None, typer.Option(min=2, max=3, help="2 for slices, 3 for volumes.", show_default="3; 2 for pictures")
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help="Training time: 20min, 2h, 200ep.", show_default="1h on a CPU, 200ep on a GPU")
     ] = None,
@@ -41,7 +45,7 @@ def plan(
     """Measure a data set and write a configuration that fits it, this device and the budget."""
     from medseg.pipelines.plan import plan as run_plan
 
-    made = run_plan(dataset, output, 2 if dims == 2 else 3, budget, device.value, split, ConsoleProgress())
+    made = run_plan(dataset, output, DIMS[dims], budget, device.value, split, ConsoleProgress())
     for note in made.notes:
         print_line(note)
     print_line(f"wrote {output}; next: medseg train {output} -o RUN")

@@ -302,7 +302,7 @@ class InferenceSection(Section):
 
 
 class PostprocessingSection(Section):
-    """Clean-up; training chooses it on the validation cases, unless something is given."""
+    """Clean-up of predicted label maps."""
 
     largest_component: tuple[str, ...] = ()
     """Structures of which only the largest connected component is kept."""
@@ -325,7 +325,8 @@ class RunConfig(Section):
     augmentation: AugmentationSection = AugmentationSection()
     training: TrainingSection
     inference: InferenceSection = InferenceSection()
-    postprocessing: PostprocessingSection = PostprocessingSection()
+    postprocessing: PostprocessingSection | None = None
+    """If none is given, training chooses it on the validation cases; `{}` is no clean-up."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes CUDA, then MPS, then the CPU."""
 

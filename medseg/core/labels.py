@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -136,7 +136,7 @@ class LabelScheme:
         unknown = sorted(set(present.tolist()) - {0, *self.values, *([] if self.ignore is None else [self.ignore])})
         if unknown:
             known = dict(zip(self.names, self.values, strict=True))
-            raise LabelError(f"label values {unknown[:5]} are not in the scheme {known}")
+            raise LabelError(f"label values {_first(unknown)} are not in the scheme {known}")
         table = np.zeros(int(present.max(initial=0)) + 1, dtype=np.uint8)
         for index, value in enumerate(self.values, start=1):
             if value < len(table):
@@ -173,6 +173,11 @@ def _check_values(values: tuple[int, ...], ignore: int | None) -> None:
         raise LabelError(f"the ignore value {ignore} is background's or a structure's value")
     if ignore is not None and ignore < 0:
         raise LabelError(f"the ignore value must be positive, got {ignore}")
+
+
+def _first(values: Sequence[int], most: int = 5) -> str:
+    """The first few values as a list, with dots where there are more."""
+    return f"[{', '.join(map(str, values[:most]))}{', …' if len(values) > most else ''}]"
 
 
 def palette_colour(index: int) -> Colour:

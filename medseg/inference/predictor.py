@@ -103,7 +103,7 @@ class Predictor:
         progress.start(label, len(grid.positions))
         stream_probabilities(self._network, prepared.image, grid, self._forward, writer, progress)
         prediction = writer.result()
-        if not settings.postprocess:
+        if not settings.postprocess or config.postprocessing is None:
             return prediction
         labels = clean(prediction.labels, config.postprocessing, scheme)
         return Prediction(labels, prediction.probabilities, prediction.entropy)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.core.errors import InputError, ReadError, StudyError
+from medseg.core.errors import InputError, LabelError, ReadError, StudyError
 from medseg.core.files import atomic_file, existing
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap, Labels, MultiLabelMap, Volume
@@ -106,9 +106,11 @@ def read_label_map(path: Path) -> LabelMap:
     """The label map at ``path``; whole numbers stored as floats become integers, palettes their indices.
 
     Raises:
-        LabelError: If it holds fractions, or several channels.
+        LabelError: If it holds fractions, or several channels, or is a JPEG, which does not keep values.
         MedsegError: As ``read_volume``.
     """
+    if sniff(path) is Format.RASTER and decompressed_head(path, 2) == b"\xff\xd8":
+        raise LabelError(f"{path.name}: a JPEG changes values, so it cannot hold a label map; save label maps as PNG")
     values = _read_values(path)
     with decoding(path):
         return as_label_map(values)

@@ -18,14 +18,14 @@ from medseg.data.layouts import open_dataset
 from medseg.data.load import load_case
 from medseg.data.split import make_split
 from medseg.inference.devices import DeviceName, device_facts, resolve_device
-from medseg.planning.fingerprint import fingerprint
+from medseg.planning.fingerprint import Fingerprint, fingerprint
 from medseg.planning.plan import Plan, Request, default_budget, make_plan
 
 
 def plan(
     dataset: Path,
     output: Path,
-    dims: Literal[2, 3] = 3,
+    dims: Literal[2, 3] | None = None,
     budget: str | None = None,
     device: DeviceName = "auto",
     split: Path | None = None,
@@ -36,7 +36,7 @@ def plan(
     Args:
         dataset: Folder, ``dataset.json`` or manifest.
         output: The YAML file to write.
-        dims: 2 for slices, 3 for volumes.
+        dims: 2 for slices, 3 for volumes; by default 3, and 2 where the images are single slices.
         budget: Such as ``20min`` or ``200ep``; by default an hour on a CPU, 200 epochs on a GPU.
         device: What the plan is sized for.
         split: JSON with lists of case ids; only its training cases are measured.
@@ -56,7 +56,7 @@ def plan(
     usual = default_budget(facts)
     limits = parse_budget(budget, usual.steps) if budget else usual
     measured = fingerprint(_cases(opened, training, progress), opened.scheme)
-    made = make_plan(measured, opened.scheme, Request(output.stem, data, dims, facts, limits))
+    made = make_plan(measured, opened.scheme, Request(output.stem, data, dims or _dims(measured), facts, limits))
     write_text(output, dump_config(made.config))
     progress.finish()
     return made
@@ -67,3 +67,7 @@ def _cases(dataset: Dataset, ids: tuple[str, ...], progress: Progress) -> Iterat
     for case in ids:
         yield load_case(dataset.case(case), dataset.channels, dataset.scheme)
         progress.advance()
+
+
+def _dims(measured: Fingerprint) -> Literal[2, 3]:
+    return 2 if measured.is_flat else 3

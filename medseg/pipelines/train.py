@@ -215,8 +215,10 @@ def _finish(run: _Run, bundle: Bundle) -> TrainResult:
     wanted = run.config.postprocessing
     with tempfile.TemporaryDirectory(prefix=".scoring-", dir=run.folder) as scratch:
         pairs = predicted_pairs(lambda case: predictor.predict(case.image).labels, _cases(run), Path(scratch))
-        chosen = choose_postprocessing(pairs, run.scheme) if wanted == PostprocessingSection() else wanted
+        chosen = choose_postprocessing(pairs, run.scheme) if wanted is None else wanted
         scores = validation_scores(pairs, chosen, run.scheme)
+    if wanted is None:
+        _tell_clean_up(chosen, run.progress)
     result = TrainResult(run.folder / "bundle", tuple(scores))
     parts = {"train": run.split.training, "validation": run.split.validation, "test": run.split.test}
     split = {part: [str(case) for case in cases] for part, cases in parts.items()}
@@ -225,6 +227,12 @@ def _finish(run: _Run, bundle: Bundle) -> TrainResult:
     bundle.network.cpu()
     write_bundle(result.bundle, with_postprocessing(bundle, chosen), records)
     return result
+
+
+def _tell_clean_up(chosen: PostprocessingSection, progress: Progress) -> None:
+    for step, names in chosen.model_dump().items():
+        if names:
+            progress.note(f"clean-up chosen on the validation cases: {step.replace('_', ' ')} of {', '.join(names)}")
 
 
 def _cases(run: _Run) -> Iterator[Case]:

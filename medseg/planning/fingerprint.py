@@ -42,6 +42,11 @@ class Fingerprint:
     is_byte: bool
     lowest: Mapping[str, float]
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether most images are single slices."""
+        return bool(np.median(self.shapes, axis=0).min() == 1)
+
 
 def fingerprint(cases: Iterable[Case], scheme: LabelScheme) -> Fingerprint:
     """Measure labelled cases one by one; none is kept in memory.

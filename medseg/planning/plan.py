@@ -251,5 +251,5 @@ def _facts(size: _Size, measured: Fingerprint, request: Request) -> tuple[str, .
     return (
         f"sized for {request.device}: patch {patch}, batch {size.batch}, {widths}, about {seconds:.2g} s a step",
         f"rarest structure: {rare!r} with {measured.voxels[rare]} voxels over {len(measured.shapes)} cases",
-        *(flat if request.dims == 3 and np.median(measured.shapes, axis=0).min() == 1 else ()),
+        *(flat if request.dims == 3 and measured.is_flat else ()),
     )

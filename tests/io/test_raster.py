@@ -11,7 +11,7 @@ from factories import geometry
 from image_readers import picture_grid
 from PIL import Image
 
-from medseg.core.errors import InputError, ReadError
+from medseg.core.errors import InputError, LabelError, ReadError
 from medseg.core.geometry import LengthUnit
 from medseg.core.volume import LabelMap, Volume
 from medseg.io.formats import read_label_map, read_volume, write_label_map, write_volume
@@ -193,3 +193,9 @@ def test_nuclei(real_data):
         assert np.unique(mask.array).tolist() == [0, 255]
         with Image.open(path) as picture:
             assert np.array_equal(read.array[0, ..., 0].T, np.asarray(picture)[..., 0])
+
+
+def test_a_jpeg_is_no_label_map(tmp_path):
+    Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "labels.jpg")
+    with pytest.raises(LabelError, match="labels.jpg: a JPEG changes values"):
+        read_label_map(tmp_path / "labels.jpg")

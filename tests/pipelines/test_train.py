@@ -16,7 +16,7 @@ from factories import ball, run_config
 from safetensors.torch import load_file
 
 from medseg.config.load import dump_config
-from medseg.config.sections import RunConfig
+from medseg.config.sections import PostprocessingSection, RunConfig
 from medseg.core.case import CaseId
 from medseg.core.errors import ConfigError, InputError
 from medseg.core.geometry import Geometry
@@ -207,3 +207,10 @@ def test_a_budget_changes_the_schedule_only(tmp_path):
     plain, short = (read_run_config(tmp_path / "run.yaml", [], budget) for budget in (None, "90s"))
     assert short.training.budget.minutes == 1.5
     assert short.model_copy(update={"training": plain.training}) == plain
+
+
+def test_clean_up_is_chosen_unless_it_is_given(cases, tmp_path):
+    assert read_bundle(train(config(cases), tmp_path / "chosen").bundle).config.postprocessing is not None
+    for name, given in (("none", {}), ("some", {"fill_holes": ("one",)})):
+        bundle = read_bundle(train(config(cases, postprocessing=given), tmp_path / name).bundle)
+        assert bundle.config.postprocessing == PostprocessingSection.model_validate(given)

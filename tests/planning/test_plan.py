@@ -106,6 +106,11 @@ def test_photographs_keep_their_scale_and_have_no_millimetres():
     assert config.preprocessing.orientation == "LPS"
 
 
+def test_pictures_are_flat_and_volumes_are_not():
+    assert measured(shape=(256, 256, 1)).is_flat
+    assert not measured().is_flat
+
+
 def test_stripped_images_are_cropped():
     assert plan_for(measured(nonzero_share=0.4)).config.preprocessing.crop == "nonzero"
     assert plan_for(measured()).config.preprocessing.crop == "none"
