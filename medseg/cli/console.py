@@ -73,7 +73,7 @@ def print_table(rows: Sequence[dict[str, Any]], title: str = "", *, as_json: boo
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
     # A terminal that is narrower breaks the lines; columns cut into pieces could not be read at all.
-    Console(highlight=False, width=sum(widths) + 2 * len(widths)).print(table)
+    Console(highlight=False, width=max(sum(widths) + 2 * len(widths), len(title))).print(table)
 
 
 def print_json(content: object) -> None:
