@@ -169,11 +169,8 @@ def _from_masks(predicted: Labels, reference: Labels, scheme: LabelScheme) -> Vo
 
 def _class_table(scheme: LabelScheme) -> NDArray[np.int32]:
     values = [0, *scheme.values]
-    if max(values) > _LARGEST_VALUE:
-        raise LabelError(f"structure values go up to {_LARGEST_VALUE}, got {max(values)}; renumber the label maps")
-    table = np.full(
-        _LARGEST_VALUE + 2, len(values) + 1, dtype=np.int32
-    )  # the last entry stands for values out of range
+    # The last entry stands for values out of range.
+    table = np.full(_LARGEST_VALUE + 2, len(values) + 1, dtype=np.int32)
     table[values] = np.arange(len(values))
     if scheme.ignore is not None:
         table[scheme.ignore] = len(values)

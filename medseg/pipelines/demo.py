@@ -51,6 +51,7 @@ def demo(output: Path, budget: str = BUDGET, cases: int = _CASES, progress: Prog
     _claim(output)
     manifest = write_cohort(output / "studies", cases, progress=progress)
     configuration = output / "run.yaml"
+    configuration.unlink(missing_ok=True)
     plan(manifest, configuration, budget=budget, progress=progress)
     run = _fresh(output / "run")
     result = train(read_run_config(configuration), run, progress=progress)

@@ -10,7 +10,7 @@ from medseg.config.budget import parse_budget
 from medseg.config.load import dump_config
 from medseg.config.sections import DataSection, SplitSection
 from medseg.core.case import Case
-from medseg.core.errors import LabelError
+from medseg.core.errors import InputError, LabelError
 from medseg.core.files import write_text
 from medseg.core.progress import SILENT, Progress
 from medseg.data.dataset import Dataset
@@ -43,9 +43,11 @@ def plan(
         progress: Told how far it is.
 
     Raises:
-        InputError: If the data set or device is not there.
+        InputError: If the data set or device is not there, or the file to write is.
         DataError: If a case cannot be read or has no label.
     """
+    if output.exists():
+        raise InputError(f"{str(output)!r} exists and may hold your edits; remove it, or name another file")
     opened = open_dataset(dataset)
     if opened.scheme is None:
         raise LabelError(f"{str(dataset)!r} holds no labels to learn from")

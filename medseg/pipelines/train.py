@@ -30,6 +30,7 @@ from medseg.inference.bundle import Bundle, BundleRecords, TrainingFacts, write_
 from medseg.inference.devices import autocast_dtype
 from medseg.inference.predictor import PredictionSettings, Predictor, segment_prepared
 from medseg.losses.build import build_loss
+from medseg.networks.build import count_parameters
 from medseg.planning.plan import mirror_axes
 from medseg.training.assemble import new_loader, new_state
 from medseg.training.callbacks import Callback, ProgressDisplay, TensorBoardWriter
@@ -161,6 +162,10 @@ def _run(run: _Run, *, resume: bool) -> TrainResult:
     training, validation = _prepared(run)
     amp_dtype = autocast_dtype(run.process.device, run.config.training.precision)
     state = new_state(run.config, run.scheme, run.process, amp_dtype)
+    if run.process.is_main:
+        run.progress.note(
+            f"{count_parameters(state.network) / 1e6:.2g} million parameters on {run.process.device.type}"
+        )
     if resume and (run.folder / "last.pt").exists():
         state.restore(read_checkpoint(run.folder / "last.pt", run.process.device))
     _fit(run, state, (training, validation), amp_dtype)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from medseg.config.networks import UNetSection
 from medseg.inference.devices import DeviceFacts
 
-# Multiply-adds a second of forward plus backward passes, counted as three forward passes. One Zen 4 core reached
-# 155e9 in bfloat16 and 68e9 in float32 on a 3D U-Net of 32 to 256 features (benchmarks/training_step.py).
+# Multiply-adds a second and core of forward plus backward passes, counted as three forward passes. Two Zen 4 cores
+# together reached 280e9 in bfloat16 and 149e9 in float32 with 32 to 256 features (benchmarks/training_step.py).
 _CPU_RATE = {True: 140e9, False: 60e9}
 _GPU_RATE = 8e12
 _TENSORS_PER_CONVOLUTION = 3  # its output, the normalised one, a gradient

@@ -47,3 +47,10 @@ def test_nothing_is_written_if_there_is_nothing_to_plan_from(tmp_path):
     with pytest.raises(LabelError, match="holds no labels to learn from"):
         plan(images, tmp_path / "x.yaml", device="cpu")
     assert not (tmp_path / "x.yaml").exists()
+
+
+def test_an_edited_plan_is_not_overwritten(tmp_path):
+    (tmp_path / "x.yaml").write_text("my edits")
+    with pytest.raises(InputError, match=r"x.yaml' exists and may hold your edits; remove it, or name another file"):
+        plan(msd(tmp_path / "cases"), tmp_path / "x.yaml", device="cpu")
+    assert (tmp_path / "x.yaml").read_text() == "my edits"
