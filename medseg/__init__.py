@@ -9,7 +9,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .config.deid import DeidProfile as DeidProfile
     from .config.load import load_config as load_config
+    from .config.load import load_profile as load_profile
     from .config.sections import RunConfig as RunConfig
     from .core.case import Case as Case
     from .core.geometry import Geometry as Geometry
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from .io.formats import write_volume as write_volume
     from .io.studies import find_series as find_series
     from .metrics.table import score_case as score_case
+    from .pipelines.deidentify import DeidentifyOptions as DeidentifyOptions
+    from .pipelines.deidentify import deidentify as deidentify
     from .pipelines.demo import demo as demo
     from .pipelines.evaluate import EvaluateOptions as EvaluateOptions
     from .pipelines.evaluate import evaluate as evaluate
@@ -48,6 +52,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Bundle": "inference.bundle",
     "Case": "core.case",
+    "DeidProfile": "config.deid",
+    "DeidentifyOptions": "pipelines.deidentify",
     "EvaluateOptions": "pipelines.evaluate",
     "Geometry": "core.geometry",
     "LabelMap": "core.volume",
@@ -60,11 +66,13 @@ _HOMES = {
     "RunConfig": "config.sections",
     "Structure": "core.labels",
     "Volume": "core.volume",
+    "deidentify": "pipelines.deidentify",
     "demo": "pipelines.demo",
     "evaluate": "pipelines.evaluate",
     "find_series": "io.studies",
     "inspect": "pipelines.inspect",
     "load_config": "config.load",
+    "load_profile": "config.load",
     "open_dataset": "data.layouts",
     "plan": "pipelines.plan",
     "predict": "pipelines.predict",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import sys
@@ -16,7 +17,7 @@ PAGES = sorted(
     path for path in (ROOT / "docs").rglob("*.md") if "generated" not in path.parts and "_build" not in path.parts
 )
 TEXTS = [*PAGES, *sorted(ROOT.glob("*.md"))]
-GENERATED = ("reference/generated/cli.md", "reference/generated/configuration.md", "reference/generated/python.md")
+GENERATED = [f"reference/generated/{page}.md" for page in ("cli", "configuration", "deidentification", "python")]
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 reference = pytest.importorskip("generated_reference", reason="needs sphinx, from the extra docs")
@@ -61,6 +62,16 @@ def test_the_configuration_reference_lists_every_field():
     assert "| `lr` | `float > 0` | `0.001` | Peak learning rate. |" in page
     assert "| `precision` | `auto or fp32 or bf16 or fp16` | `auto` |" in page
     assert page.count("\n## ") == len(set(re.findall(r"^## (\w+)$", page, re.MULTILINE)))
+
+
+def test_the_deidentification_reference_lists_every_row_and_every_key():
+    page = reference.deidentification_page()
+    table = json.loads((ROOT / "medseg/deid/data/ps3_15_e1_1.json").read_text("utf-8"))
+    rows = [line for line in page.splitlines() if re.match(r"\| (\([0-9A-FX]{4},[0-9A-FX]{4}\)|odd groups) \|", line)]
+    assert len(rows) == len(table["rules"]) == 657
+    assert "| (0010,0020) | Patient ID | Z/D |  |" in rows
+    assert "| (0008,1030) | Study Description | X | clean_descriptors: C |" in rows
+    assert all(f"| `{key}` |" in page for key in medseg.DeidProfile.model_fields)
 
 
 @pytest.mark.parametrize("page", [page for page in TEXTS if runnable_blocks(page.read_text("utf-8"))], ids=name)

@@ -20,6 +20,8 @@ from sphinx.application import Sphinx
 import medseg
 from medseg.cli.main import app as cli
 from medseg.config import sections
+from medseg.config.deid import DeidProfile, Option
+from medseg.deid.table import Rule, read_table
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -66,20 +68,48 @@ def configuration_page() -> str:
         "A run is one YAML file. `medseg plan` writes it; `--set section.key=value` changes one value for one run.",
         "A key that is not listed here is refused.",
     ]
-    for section in _sections(sections.RunConfig):
-        rows = [
-            (f"`{name}`", f"`{_type_name(field)}`", _default(field), " ".join((field.description or "").split()))
-            for name, field in section.model_fields.items()
-        ]
-        heading = f"## {section.__name__}\n\n{inspect.getdoc(section)}"
-        parts.append(f"{heading}\n\n{_table(('key', 'type', 'default', ''), rows)}")
+    parts.extend(_section_part(section).replace("### ", "## ", 1) for section in _sections(sections.RunConfig))
     return "\n\n".join(parts) + "\n"
+
+
+def deidentification_page() -> str:
+    """What a profile may say, and what happens to each attribute under each option."""
+    table = read_table()
+    rules = sorted([*table.rules.values(), *table.patterns.values()], key=lambda rule: rule.tag)
+    parts = ["# De-identification: profile and table", "## Profile", "A profile is a YAML file of these keys."]
+    parts.extend(_section_part(section) for section in _sections(DeidProfile))
+    parts.append(
+        f"## Attributes\n\nPS3.15 Table E.1-1, edition {table.edition}: {len(rules)} rows. X removes, "
+        "Z empties, D replaces, U maps UIDs, K keeps, C cleans; where a row gives a choice, the attribute's type in "
+        "the object decides."
+    )
+    parts.append(_table(("tag", "attribute", "basic", "options"), [_rule_row(rule) for rule in rules]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _rule_row(rule: Rule) -> tuple[str, str, str, str]:
+    tag = f"({rule.tag[:4]},{rule.tag[4:]})" if len(rule.tag) == 8 else "odd groups"
+    options = [f"{option.value}: {rule.options[option]}" for option in Option if option in rule.options]
+    return tag, rule.name, rule.basic.replace("*", "\\*"), ", ".join(options)
+
+
+def _section_part(section: type[BaseModel]) -> str:
+    rows = [
+        (f"`{name}`", f"`{_type_name(field)}`", _default(field), " ".join((field.description or "").split()))
+        for name, field in section.model_fields.items()
+    ]
+    return f"### {section.__name__}\n\n{inspect.getdoc(section)}\n\n{_table(('key', 'type', 'default', ''), rows)}"
 
 
 def _write_pages(app: Sphinx) -> None:
     folder = Path(app.srcdir, "reference", "generated")
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"python.md": python_page(), "cli.md": cli_page(), "configuration.md": configuration_page()}
+    pages = {
+        "python.md": python_page(),
+        "cli.md": cli_page(),
+        "configuration.md": configuration_page(),
+        "deidentification.md": deidentification_page(),
+    }
     for name, text in pages.items():
         path = folder / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -13,6 +13,7 @@ from medseg.core.messages import route_logs
 
 from .arguments import Device, DeviceOption, JsonFlag, read_channels
 from .console import ConsoleProgress, print_error, print_line, print_table
+from .deidentify import deidentify
 
 app = typer.Typer(
     name="medseg",
@@ -163,6 +164,9 @@ def evaluate(
     raise typer.Exit(1 if found.has_failures else 0)
 
 
+app.command()(deidentify)
+
+
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything.")] = Path("demo"),
@@ -174,7 +178,7 @@ def demo(
 
     result = run_demo(output, budget, progress=ConsoleProgress())
     print_table(result.evaluation.summary_rows(), "test cases, which training never saw", as_json=as_json)
-    for name in ("studies", "configuration", "bundle", "predictions"):
+    for name in ("studies", "deidentified", "configuration", "bundle", "predictions"):
         print_line(f"{name:14}{getattr(result, name)}", as_json=as_json)
     print_line(f"report: {result.report / 'report.html'}", as_json=as_json)
 

@@ -1,20 +1,24 @@
-"""Run configurations from YAML files and dotted overrides, and back."""
+"""Run configurations and de-identification profiles from YAML files, with dotted overrides, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from medseg.core.errors import ConfigError
 
+from .deid import DeidProfile
 from .sections import RunConfig
 
 _LARGEST_FILE = 1_000_000
+_PROFILES = files(__package__).joinpath("profiles")
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
@@ -23,13 +27,7 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
     Raises:
         ConfigError: If the file is missing, no YAML, or says something that the tree does not allow.
     """
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ConfigError(f"{path.name}: larger than {_LARGEST_FILE} bytes, so not a configuration")
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"configuration {str(path)!r} cannot be read: {_reason(error)}") from error
-    return parse_config(text, path.name, overrides)
+    return parse_config(_read(path, "configuration"), path.name, overrides)
 
 
 def parse_config(text: str, source: str, overrides: Iterable[str] = ()) -> RunConfig:
@@ -39,16 +37,56 @@ def parse_config(text: str, source: str, overrides: Iterable[str] = ()) -> RunCo
         raise ConfigError(f"{source}: holds no configuration; `medseg plan DATASET -o {source}` writes one")
     for override in overrides:
         _override(tree, override)
-    try:
-        return RunConfig.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(f"{source}: " + "; ".join(_line(one) for one in error.errors())) from error
+    return _validated(tree, RunConfig, source)
 
 
 def dump_config(config: RunConfig) -> str:
     """The configuration as YAML, complete and in the order of the tree."""
     tree = config.model_dump(mode="json", exclude_none=True)
     return yaml.dump(tree, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+
+
+def profile_names() -> tuple[str, ...]:
+    """The de-identification profiles that the package carries."""
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _PROFILES.iterdir()))
+
+
+def load_profile(name_or_path: str | Path) -> DeidProfile:
+    """A de-identification profile: one of the package's by its name, or a YAML file.
+
+    Raises:
+        ConfigError: If there is no such profile or file, or it says something that a profile may not.
+    """
+    name = str(name_or_path)
+    if name in profile_names():
+        return _profile(_PROFILES.joinpath(f"{name}.yaml").read_text(encoding="utf-8"), name)
+    path = Path(name_or_path)
+    if not path.exists():
+        raise ConfigError(f"no profile {name!r}; there are {', '.join(profile_names())}, or name a YAML file")
+    return _profile(_read(path, "profile"), path.name)
+
+
+def _profile(text: str, source: str) -> DeidProfile:
+    tree = _parsed(text, source)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source}: holds no profile; copy one from configs/deid and change it")
+    return _validated(tree, DeidProfile, source)
+
+
+def _read(path: Path, kind: str) -> str:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ConfigError(f"{path.name}: larger than {_LARGEST_FILE} bytes, so not a {kind}")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{kind} {str(path)!r} cannot be read: {_reason(error)}") from error
+
+
+def _validated(tree: dict[str, Any], model: type[_Model], source: str) -> _Model:
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: " + "; ".join(_line(one) for one in error.errors())) from error
 
 
 def _override(tree: dict[str, Any], override: str) -> None:

@@ -10,6 +10,9 @@
      │   ├ GeometryError          uneven slice spacing, missing slices, mixed orientation, grids that differ
      │   ├ LabelError             a value that is not in the scheme, an empty label where one is needed
      │   └ StudyError             no usable series, or several candidates
+     ├ DeidError                  an object that may not leave the house, and why
+     │   ├ IdentifierLeak         an identifier of the input is still in what was about to be released
+     │   └ BurnedInText           text in the pixels that was not taken out, or cannot be ruled out
      ├ BundleError                weights, configuration and labels that do not belong together
      ├ OutputError                a result that cannot be written: disk full, no permission
      └ TrainingError              a loss that is not finite, memory that ran out
@@ -51,6 +54,18 @@ class LabelError(DataError):
 
 class StudyError(DataError):
     """A study holds no usable series, or more than one that fits."""
+
+
+class DeidError(MedsegError):
+    """An object may not leave the house."""
+
+
+class IdentifierLeak(DeidError):  # noqa: N818 - the name says what happened
+    """An identifier of the input is still in what was about to be released."""
+
+
+class BurnedInText(DeidError):  # noqa: N818 - the name says what was found
+    """Text in the pixels was not taken out, or cannot be ruled out."""
 
 
 class BundleError(MedsegError):

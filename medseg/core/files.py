@@ -9,11 +9,13 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .errors import InputError, OutputError
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+_FLUSHED_AT_ONCE = 8
 _REASONS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -70,6 +72,34 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     finally:
         if partial is not None and partial.exists():
             shutil.rmtree(partial)
+
+
+def write_staged(path: Path, content: bytes) -> None:
+    """Write a file into a folder that takes its place later, once ``flush_folder`` has seen to it.
+
+    Raises:
+        OutputError: If the disk is full or the folder cannot be written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise _output_error(path, error) from error
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until all files below ``folder`` are on the disk; several at a time, which costs little more than one.
+
+    Raises:
+        OutputError: If the disk cannot take them.
+    """
+    try:
+        with ThreadPoolExecutor(_FLUSHED_AT_ONCE) as pool:
+            list(pool.map(_flush, [path for path in folder.rglob("*") if path.is_file()]))
+    except OSError as error:
+        raise _output_error(folder, error) from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from medseg.core.errors import ReadError, StudyError
 from .dicom_header import Header, PixelElement, integer, items, text
 
 MAX_VOXELS = 2**31
-_MAX_FRAME_PIXELS = 2**26
+MAX_FRAME_PIXELS = 2**26
 _IMAGE_TYPE, _RESCALE_TYPE, _MODALITY_LUT = 0x00080008, 0x00281054, 0x00283000
 ENCODING_TAGS = (
     *(0x00280002, 0x00280004, 0x00280008, 0x00280010, 0x00280011),
@@ -138,7 +138,7 @@ def _check_size(encoding: Encoding) -> None:
     rows, columns, frames = encoding.rows, encoding.columns, encoding.frames
     if min(rows, columns, frames) < 1:
         raise ReadError(f"{rows} rows, {columns} columns and {frames} frames make no image")
-    if rows * columns > _MAX_FRAME_PIXELS or rows * columns * frames > MAX_VOXELS:
+    if rows * columns > MAX_FRAME_PIXELS or rows * columns * frames > MAX_VOXELS:
         raise ReadError(f"{frames} frames of {rows} x {columns} pixels are more than the limit of {MAX_VOXELS} voxels")
     if encoding.syntax not in _NATIVE:
         return

@@ -27,16 +27,18 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from medseg.core.errors import DataError, ReadError
+from medseg.core.errors import MedsegError, ReadError
 
 _MAX_HEADER_BYTES = 2**26
-_LEAST_COST = 2**7
+_USUAL_READ = 2**7
+CUT_OFF = "a DICOM file ends inside an element"
 _SMALL_READ = 2**16
 _MIN_INFLATED = 2**24
 _MAX_INFLATED = 2**29
 _MAX_RATIO = 100
-_UNDEFINED = 0xFFFFFFFF
-_PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+UNDEFINED = 0xFFFFFFFF
+"""The length that says that a delimiter ends the value (PS3.5 section 7.1.1)."""
+PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
 _NUMBER_TYPES = {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8"}
 
@@ -93,9 +95,11 @@ def parsing(what: str = "a DICOM header") -> Iterator[None]:
     """Turns whatever a parser throws at a damaged or hostile file into a ReadError that quotes nothing of it."""
     try:
         yield
-    except DataError:
+    except MedsegError:
         raise
     except OSError as error:
+        if isinstance(error.__context__, MedsegError):  # pydicom hides what is raised in the head of an item
+            raise error.__context__ from None
         raise ReadError(f"a file cannot be read ({error.strerror or 'damaged'})") from None
     except Exception as error:  # noqa: BLE001 - a hostile file may raise anything, RecursionError and MemoryError too
         raise ReadError(f"{what} cannot be read ({type(error).__name__})") from None
@@ -163,53 +167,85 @@ def items(dataset: Dataset, tag: int) -> list[Dataset]:
     return list(dataset[tag].value) if tag in dataset else []
 
 
-class _BoundedStream:
+class Budget:
+    """What may still be read, which streams may share: so many bytes, in so many pieces."""
+
+    def __init__(self, most_bytes: int, refusal: str, most_reads: int | None = None) -> None:
+        self._bytes = most_bytes
+        self._reads = most_bytes // _USUAL_READ if most_reads is None else most_reads
+        self._refusal = refusal
+
+    def spend(self, size: int) -> None:
+        """Take a read of ``size`` bytes away.
+
+        Raises:
+            ReadError: With the refusal, if that is more than is left.
+        """
+        self._bytes -= size
+        self._reads -= 1
+        if self._bytes < 0 or self._reads < 0:
+            raise ReadError(self._refusal)
+
+
+class BoundedStream:
     """What pydicom needs of a file, with a budget for what it reads.
 
-    Every read has a least cost, so that a file of millions of empty elements ends too; what is skipped is free.
+    Reads are counted too, so that a file of millions of empty elements ends; what is skipped is free.
     """
 
-    def __init__(self, stream: BinaryIO, size: int) -> None:
+    def __init__(self, stream: BinaryIO, size: int, budget: Budget) -> None:
         self._stream = stream
         self._size = size
-        self._left = _MAX_HEADER_BYTES
+        self._budget = budget
         self.seek = stream.seek
         self.tell = stream.tell
 
     def read(self, size: int) -> bytes:
-        self._left -= max(min(size, self._size), _LEAST_COST)
-        if self._left < 0:
-            raise ReadError(f"a DICOM header is longer than {_MAX_HEADER_BYTES >> 20} MiB")
+        """At most ``size`` bytes.
+
+        Raises:
+            ReadError: If the budget is spent, or a long value reaches past the end.
+        """
+        self._budget.spend(min(size, self._size))
         if size > _SMALL_READ and size > self._size - self.tell():
-            raise ReadError("a DICOM file ends inside an element")
+            raise ReadError(CUT_OFF)
         return self._stream.read(size)
+
+    @property
+    def name(self) -> str:
+        """Not there: pydicom asks for it only to warn that a value without a length has no end, an error here."""
+        raise ReadError(CUT_OFF)
 
 
 def _parse(file: BinaryIO, tags: tuple[int, ...]) -> Header | None:
     size = file.seek(0, io.SEEK_END)
-    start = _start(file)
+    start = start_of_elements(file)
     if start is None:
         return None
     file.seek(start)
-    meta = read_dataset(_BoundedStream(file, size), False, True, stop_when=_after_meta)
+    budget = Budget(_MAX_HEADER_BYTES, f"a DICOM header is longer than {_MAX_HEADER_BYTES >> 20} MiB")
+    meta = read_meta(BoundedStream(file, size, budget))
     if text(meta, 0x00020002) == str(MediaStorageDirectoryStorage):
         return None
-    syntax = text(meta, 0x00020010) or _guessed_syntax(file)
+    syntax = text(meta, 0x00020010) or guessed_syntax(file)
     stream, deflated_at = file, None
     if syntax == str(DeflatedExplicitVRLittleEndian):
         deflated_at = file.tell()
         stream = open_inflated(file, deflated_at)
         size = len(stream.getbuffer()) if isinstance(stream, io.BytesIO) else size
     implicit = syntax == str(ImplicitVRLittleEndian)
-    bounded = _BoundedStream(stream, size)
+    bounded = BoundedStream(stream, size, budget)
     dataset = read_dataset(
         bounded, implicit, syntax != str(ExplicitVRBigEndian), stop_when=_at_pixels, specific_tags=list(tags)
     )
     return Header(dataset, syntax, _pixel_element(stream, size, dataset, deflated_at))
 
 
-def _start(file: BinaryIO) -> int | None:
-    """Where the elements begin: after the preamble, or at once if the file looks like a bare data set."""
+def start_of_elements(file: BinaryIO) -> int | None:
+    """Where the elements begin: after the preamble, or at once if it looks like a bare data set; None if it is neither.
+
+    Leaves the position anywhere.
+    """
     file.seek(0)
     head = file.read(132)
     if head[128:] == b"DICM":
@@ -220,7 +256,12 @@ def _start(file: BinaryIO) -> int | None:
     return 0 if explicit or int.from_bytes(head[4:8], "little") < _SMALL_READ else None
 
 
-def _guessed_syntax(file: BinaryIO) -> str:
+def read_meta(stream: BoundedStream) -> Dataset:
+    """The file meta information, which may be empty; leaves the position behind it (PS3.10 section 7.1)."""
+    return read_dataset(stream, False, True, stop_when=_after_meta)
+
+
+def guessed_syntax(file: BinaryIO) -> str:
     """Transfer syntax by the look of the first element, for files that do not say (PS3.5 section A)."""
     head = file.read(6)
     file.seek(-len(head), io.SEEK_CUR)
@@ -234,7 +275,7 @@ def _after_meta(tag: int, _representation: str | None, _length: int) -> bool:
 
 
 def _at_pixels(tag: int, _representation: str | None, _length: int) -> bool:
-    return tag in _PIXEL_TAGS
+    return tag in PIXEL_TAGS
 
 
 def _pixel_element(stream: BinaryIO, size: int, dataset: Dataset, deflated_at: int | None) -> PixelElement | None:
@@ -245,11 +286,11 @@ def _pixel_element(stream: BinaryIO, size: int, dataset: Dataset, deflated_at: i
         return None
     group, element = struct.unpack(order + "HH", head[:4])
     tag = group << 16 | element
-    if tag not in _PIXEL_TAGS:
+    if tag not in PIXEL_TAGS:
         return None
     if not implicit and head[4:6] in _LONG_VRS:
         head = b"\0\0\0\0" + stream.read(4)
     (length,) = struct.unpack(order + "L", head[4:8])
     offset = stream.tell()
     available = max(0, size - offset)
-    return PixelElement(offset, None if length == _UNDEFINED else length, available, deflated_at, tag != 0x7FE00010)
+    return PixelElement(offset, None if length == UNDEFINED else length, available, deflated_at, tag != 0x7FE00010)

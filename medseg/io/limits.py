@@ -29,15 +29,29 @@ def decoding(path: Path) -> Iterator[None]:
         ReadError: If the block fails with an error that is not one of medseg's own.
     """
     try:
-        yield
+        with decoding_unnamed():
+            yield
     except MedsegError as error:
         raise type(error)(f"{path.name}: {error}") from error
+
+
+@contextlib.contextmanager
+def decoding_unnamed() -> Iterator[None]:
+    """As ``decoding``, for files whose names may say whose they are: errors do not name the file.
+
+    Raises:
+        ReadError: If the block fails with an error that is not one of medseg's own.
+    """
+    try:
+        yield
+    except MedsegError:
+        raise
     except MemoryError as error:
-        raise ReadError(f"{path.name}: does not fit into memory") from error
+        raise ReadError("does not fit into memory") from error
     except Exception as error:  # a hostile file may raise anything
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
-            raise ReadError(f"{path.name}: cannot be read ({error.strerror})") from error
-        raise ReadError(f"{path.name}: truncated or damaged, so it cannot be decoded") from error
+            raise ReadError(f"cannot be read ({error.strerror})") from error
+        raise ReadError("truncated or damaged, so it cannot be decoded") from error
 
 
 def check_decoded_size(decoded: int, stored: int) -> None:

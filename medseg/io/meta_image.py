@@ -10,7 +10,8 @@ import math
 import re
 import zlib
 from collections.abc import Mapping
-from io import BufferedReader
+from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ from .nrrd import LPS_TO_RAS
 _LONGEST_LINE = 4096
 _MOST_LINES = 1000
 _START = re.compile(rb"^\s*(ObjectType|NDims|Comment)\s*[=:]", re.MULTILINE)
-_LINE = re.compile(r"\s*(\w+)\s*[=:]\s*(.*?)\s*")
-_TYPES = {
+_LINE = re.compile(r"\s*([^=:\s][^=:]*?)\s*[=:]\s*(.*?)\s*", re.DOTALL)  # ITK writes DICOM's tags as keys: 0010|0010
+META_TYPES = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
     "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8",
     "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
@@ -50,22 +51,15 @@ def read_meta_image(path: Path) -> Volume:
         GeometryError: If its grid is broken.
     """
     with decoding(path), path.open("rb") as file:
-        header = _header(file)
-        sizes = [int(one) for one in _numbers(header, "DimSize", None)]
-        components = int(header.get("ElementNumberOfChannels", "1"))
-        if len(sizes) not in (2, 3, 4) or min(sizes) < 1 or components < 1 or (len(sizes) == 4 and components > 1):
-            raise ReadError(f"has dimensions {sizes} and {components} components; volumes and series of them are read")
-        dtype = _dtype(header)
-        count = math.prod(sizes) * components
-        check_decoded_size(count * dtype.itemsize, path.stat().st_size)
-        i, j, k, channels = [*sizes, 1, 1][:4] if len(sizes) < 4 else sizes
-        geometry = Geometry((i, j, k), LPS_TO_RAS @ _affine(header, len(sizes)))
-        wanted = count * dtype.itemsize
-        data = unpacked(file.read(), wanted) if _is_true(header, "CompressedData") else file.read(wanted)
-        array = as_array(data, dtype, count).reshape((max(channels, 1), k, j, i, components)).transpose(0, 4, 3, 2, 1)
-        array = np.ascontiguousarray(array[0]) if components > 1 else array[:, 0]
+        layout = meta_image_layout(meta_image_header(file))
+        check_decoded_size(layout.nbytes, path.stat().st_size)
+        data = unpacked(file.read(), layout.nbytes) if layout.is_packed else file.read(layout.nbytes)
+        i, j, k = layout.geometry.shape
+        shape = (layout.volumes, k, j, i, layout.components)
+        array = as_array(data, layout.dtype, math.prod(shape)).reshape(shape).transpose(0, 4, 3, 2, 1)
+        array = np.ascontiguousarray(array[0]) if layout.components > 1 else array[:, 0]
         names = tuple(str(index) for index in range(len(array))) if len(array) > 1 else ("image",)
-        return Volume(array, geometry, names)
+        return Volume(array, layout.geometry, names)
 
 
 def write_meta_image(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
@@ -85,20 +79,61 @@ def write_meta_image(path: Path, array: NDArray[Any], geometry: Geometry) -> Non
         "ElementSpacing": _listed(np.array(geometry.spacing)),
         "DimSize": " ".join(map(str, geometry.shape)),
         "ElementNumberOfChannels": str(len(array)),
-        "ElementType": next(name for name, code in _TYPES.items() if np.dtype(code) == array.dtype),
+        "ElementType": next(name for name, code in META_TYPES.items() if np.dtype(code) == array.dtype),
         "ElementDataFile": "LOCAL",
     }
     path.write_bytes("".join(f"{key} = {value}\n" for key, value in header.items()).encode() + packed)
 
 
-def _header(file: BufferedReader) -> Mapping[str, str]:
-    """Keys and values up to ``ElementDataFile``, after which the voxels begin."""
+@dataclass(frozen=True, eq=False)
+class MetaImageLayout:
+    """What the header says of the voxels: they follow it at once, packed by zlib or as they are."""
+
+    geometry: Geometry
+    volumes: int
+    components: int
+    dtype: np.dtype[Any]
+    is_packed: bool
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the voxels, unpacked."""
+        return math.prod(self.geometry.shape) * self.volumes * self.components * self.dtype.itemsize
+
+
+def meta_image_layout(header: Mapping[str, str]) -> MetaImageLayout:
+    """Where and how the voxels lie, from the fields of a header.
+
+    Raises:
+        ReadError: If they are of a type that is no image.
+        GeometryError: If the grid is broken.
+    """
+    sizes = [int(one) for one in _numbers(header, "DimSize", None)]
+    components = int(header.get("ElementNumberOfChannels", "1"))
+    if len(sizes) not in (2, 3, 4) or min(sizes) < 1 or components < 1 or (len(sizes) == 4 and components > 1):
+        raise ReadError(f"has dimensions {sizes} and {components} components; volumes and series of them are read")
+    dtype = _dtype(header)
+    i, j, k, volumes = [*sizes, 1, 1][:4]
+    geometry = Geometry((i, j, k), LPS_TO_RAS @ _affine(header, len(sizes)))
+    return MetaImageLayout(geometry, volumes, components, dtype, _is_true(header, "CompressedData"))
+
+
+def meta_image_header(file: BufferedIOBase) -> Mapping[str, str]:
+    """Keys and values up to ``ElementDataFile``, after which the voxels begin.
+
+    Raises:
+        ReadError: If there is no end, or the voxels lie elsewhere.
+    """
     header: dict[str, str] = {}
     for _ in range(_MOST_LINES):
         line = file.readline(_LONGEST_LINE).decode("latin-1")
         match = _LINE.fullmatch(line)
         if match is None:
-            break
+            if not line or not header:
+                break
+            last = next(reversed(header))
+            header[last] += f" {line.strip()}"  # a text of several lines
+            continue
         header[match[1]] = match[2]
         if match[1] == "HeaderSize" and match[2] != "0":
             raise ReadError("its voxels do not follow its header; save it anew")
@@ -124,10 +159,10 @@ def _numbers(header: Mapping[str, str], key: str, default: NDArray[np.float64] |
 
 def _dtype(header: Mapping[str, str]) -> np.dtype[Any]:
     name = header.get("ElementType", "").removesuffix("_ARRAY")
-    if name not in _TYPES or not _is_true(header, "BinaryData", "True"):
+    if name not in META_TYPES or not _is_true(header, "BinaryData", "True"):
         raise ReadError(f"stores voxels as {name!r} or as text; binary integers and floats are read")
     is_big_endian = _is_true(header, "BinaryDataByteOrderMSB") or _is_true(header, "ElementByteOrderMSB")
-    return np.dtype(_TYPES[name]).newbyteorder(">" if is_big_endian else "<")
+    return np.dtype(META_TYPES[name]).newbyteorder(">" if is_big_endian else "<")
 
 
 def _is_true(header: Mapping[str, str], key: str, default: str = "False") -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -21,25 +19,30 @@ from medseg.core.geometry import Geometry, LengthUnit, Shape
 from medseg.core.volume import Volume
 
 from .limits import check_decoded_size, decoding
+from .streams import CHUNK, decompressed, gzipped, read_up_to
 
-_GZIP = b"\x1f\x8b"
-_CHUNK = 4 * 2**20
-_LARGEST_OFFSET = 64 * 2**20
+LARGEST_HEADER = 540
+"""Bytes of the longest header, that of NIfTI-2."""
+LARGEST_OFFSET = 64 * 2**20
+"""Bytes of header and extensions before the voxels that are allowed."""
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _COLOURS = {128: "RGB", 2304: "RGBA"}
 
 
 def is_nifti(head: bytes) -> bool:
     """Whether a (decompressed) file that begins with ``head`` is a NIfTI file, one-file or two-file."""
-    return (head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and head[344:347] in (b"n+1", b"ni1")) or (
-        head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") and head[4:7] in (b"n+2", b"ni2")
-    )
+    return _magic(head) in (b"n+1", b"ni1", b"n+2", b"ni2")
+
+
+def is_two_file_nifti(head: bytes) -> bool:
+    """Whether a file that begins with ``head`` is the header of a pair (``.hdr`` and ``.img``)."""
+    return _magic(head) in (b"ni1", b"ni2")
 
 
 def decompressed_head(path: Path, size: int) -> bytes:
     """First bytes of a file, through gzip if it is gzipped; fewer if the file is shorter or damaged."""
-    with _opened(path) as stream:
-        return _read_up_to(stream, size)
+    with path.open("rb") as file, decompressed(file) as stream:
+        return read_up_to(stream, size)
 
 
 def read_nifti(path: Path) -> Volume:
@@ -54,12 +57,12 @@ def read_nifti(path: Path) -> Volume:
         ReadError: If it is no such file, truncated, too large or of a type that is no image (colours, complex).
         GeometryError: If it has no sound affine.
     """
-    with decoding(path), _opened(path) as stream:
+    with decoding(path), path.open("rb") as file, decompressed(file) as stream:
         header = _header(stream)
         channels, shape = _layout(header)
         dtype = _dtype(header)
         check_decoded_size(channels * math.prod(shape) * dtype.itemsize, path.stat().st_size)
-        geometry = Geometry(shape, _affine(header))
+        geometry = Geometry(shape, nifti_affine(header))
         array = _voxels(stream, header, dtype, channels * math.prod(shape)).reshape((*shape, channels), order="F")
         names = tuple(str(index) for index in range(channels)) if channels > 1 else ("image",)
         return Volume(_scaled(np.moveaxis(array, -1, 0), header), geometry, names)
@@ -82,42 +85,38 @@ def write_nifti(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
     image.header.set_xyzt_units(xyz="mm" if geometry.unit is LengthUnit.MM else None)
     with path.open("wb") as file:
         if path.name.endswith(".gz"):
-            with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as stream:
+            with gzipped(file) as stream:
                 image.to_stream(stream)
         else:
             image.to_stream(file)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[BufferedIOBase]:
-    with path.open("rb") as file:
-        zipped = file.read(2) == _GZIP
-        file.seek(0)
-        if zipped:
-            with gzip.GzipFile(fileobj=file, mode="rb") as stream:
-                yield stream
-        else:
-            yield file
+def nifti_header(head: bytes) -> Any:
+    """The header in the first 540 bytes of a file, as nibabel has it, unchecked and in the file's byte order.
+
+    Raises:
+        ReadError: If they are not those of a NIfTI file.
+    """
+    magic = _magic(head)
+    if magic in (b"n+2", b"ni2") and len(head) >= LARGEST_HEADER:
+        return nib.Nifti2Header(head[:LARGEST_HEADER], check=False)
+    if magic in (b"n+1", b"ni1") and len(head) >= 348:
+        return nib.Nifti1Header(head[:348], check=False)
+    raise ReadError("not a NIfTI file, or truncated within its header")
 
 
-def _read_up_to(stream: BufferedIOBase, size: int) -> bytes:
-    """The first ``size`` bytes, or what is left before the end or the first damage."""
-    head = b""
-    with suppress(EOFError, zlib.error, gzip.BadGzipFile):
-        while len(head) < size and (part := stream.read1(size - len(head))):
-            head += part
-    return head
+def _magic(head: bytes) -> bytes:
+    """The three letters that name the version, where the size of the header says that they lie."""
+    if head[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c"):
+        return head[344:347]
+    return head[4:7] if head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else b""
 
 
 def _header(stream: BufferedIOBase) -> Any:
-    head = _read_up_to(stream, 540)
-    if not is_nifti(head):
-        raise ReadError("not a NIfTI file, or truncated within its header")
-    if b"ni" in (head[344:346], head[4:6]):
+    head = read_up_to(stream, LARGEST_HEADER)
+    if is_two_file_nifti(head):
         raise ReadError("the header of a two-file NIfTI (.hdr and .img); save it as one .nii.gz file")
-    if head[4:7] == b"n+2":
-        return nib.Nifti2Header(head[:540], check=False)
-    return nib.Nifti1Header(head[:348], check=False)
+    return nifti_header(head)
 
 
 def _layout(header: Any) -> tuple[int, Shape]:
@@ -145,14 +144,24 @@ def _dtype(header: Any) -> np.dtype[Any]:
     return dtype
 
 
-def _voxels(stream: BufferedIOBase, header: Any, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+def nifti_voxel_offset(header: Any) -> int:
+    """Where the voxels begin in a one-file NIfTI.
+
+    Raises:
+        ReadError: If they cannot begin there.
+    """
     header_size = int(header["sizeof_hdr"])
     offset = float(header["vox_offset"]) or header_size + 4
-    if not header_size <= offset <= _LARGEST_OFFSET:  # also false for NaN
+    if not header_size <= offset <= LARGEST_OFFSET:  # also false for NaN
         raise ReadError(f"its voxels start at byte {offset:g}, which cannot be")
+    return int(offset)
+
+
+def _voxels(stream: BufferedIOBase, header: Any, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+    offset = nifti_voxel_offset(header)
     array: NDArray[Any] = np.empty(count, dtype=dtype)
     try:
-        stream.seek(int(offset))
+        stream.seek(offset)
         filled = _fill(stream, array.view(np.uint8))
     except (EOFError, zlib.error, gzip.BadGzipFile):
         filled = False
@@ -163,16 +172,21 @@ def _voxels(stream: BufferedIOBase, header: Any, dtype: np.dtype[Any], count: in
 
 def _fill(stream: BufferedIOBase, target: NDArray[np.uint8]) -> bool:
     """Fill ``target``, in parts so that no second copy of the voxels is held; False if the stream is too short."""
-    for start in range(0, len(target), _CHUNK):
-        part = np.frombuffer(stream.read(min(_CHUNK, len(target) - start)), dtype=np.uint8)
-        if len(part) < min(_CHUNK, len(target) - start):
+    for start in range(0, len(target), CHUNK):
+        part = np.frombuffer(stream.read(min(CHUNK, len(target) - start)), dtype=np.uint8)
+        if len(part) < min(CHUNK, len(target) - start):
             return False
         target[start : start + len(part)] = part
     stream.read(1)  # reaches gzip's checksum
     return True
 
 
-def _affine(header: Any) -> NDArray[np.float64]:
+def nifti_affine(header: Any) -> NDArray[np.float64]:
+    """RAS affine in mm of the first of sform, qform and voxel sizes that is set and sound.
+
+    Raises:
+        GeometryError: If none is.
+    """
     candidates = []
     try:
         if header["sform_code"] > 0:

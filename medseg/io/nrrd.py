@@ -6,12 +6,11 @@ size: a long ``space`` field ends the whole process. Files that point to other f
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from io import BufferedReader
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,12 @@ from medseg.core.geometry import Geometry
 from medseg.core.volume import Volume
 
 from .limits import as_array, check_decoded_size, decoding, unpacked
+from .streams import gzipped
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LONGEST_LINE = 2**20
 _MOST_LINES = 10_000
-_TYPES = {
+NRRD_TYPES = {
     "i1": ("signed char", "char", "int8", "int8_t"),
     "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
     "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
@@ -39,6 +39,7 @@ _TYPES = {
     "f4": ("float",),
     "f8": ("double",),
 }
+"""Names of the types that are read, by numpy's code."""
 _ENCODINGS = {"raw": "raw", "gzip": "gzip", "gz": "gzip"}
 _DOMAIN = ("domain", "space", "???", "none")
 _WORLDS = {
@@ -64,20 +65,16 @@ def read_nrrd(path: Path) -> Volume:
         GeometryError: If its grid is broken.
     """
     with decoding(path), path.open("rb") as file:
-        header = _header(file)
-        axes = _axes(header)
-        dtype = _dtype(header)
-        encoding = _encoding(header)
-        wanted = math.prod(axes.sizes) * dtype.itemsize
-        check_decoded_size(wanted, path.stat().st_size)
-        data = file.read(wanted) if encoding == "raw" else unpacked(file.read(), wanted)
-        array = as_array(data, dtype, math.prod(axes.sizes)).reshape(axes.sizes, order="F")
-        channels = array[np.newaxis] if axes.channel is None else np.moveaxis(array, axes.channel, 0)
-        if axes.channel == 0:
+        layout = nrrd_layout(_fields(nrrd_header_lines(file)))
+        check_decoded_size(layout.nbytes, path.stat().st_size)
+        data = unpacked(file.read(), layout.nbytes) if layout.is_packed else file.read(layout.nbytes)
+        sizes, channel = layout.axes.sizes, layout.axes.channel
+        array = as_array(data, layout.dtype, math.prod(sizes)).reshape(sizes, order="F")
+        channels = array[np.newaxis] if channel is None else np.moveaxis(array, channel, 0)
+        if channel == 0:
             channels = np.ascontiguousarray(channels)
-        i, j, k = [*channels.shape[1:], 1][:3]
         names = tuple(str(index) for index in range(len(channels))) if len(channels) > 1 else ("image",)
-        return Volume(channels.reshape(-1, i, j, k), Geometry((i, j, k), _affine(header, axes)), names)
+        return Volume(channels.reshape(-1, *layout.geometry.shape), layout.geometry, names)
 
 
 def write_nrrd(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
@@ -100,12 +97,12 @@ def write_nrrd(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
     voxels = np.ascontiguousarray(array.transpose(3, 2, 1, 0)).astype(array.dtype.newbyteorder("<"), copy=False)
     with path.open("wb") as file:
         file.write(b"NRRD0004\n" + "".join(f"{key}: {value}\n" for key, value in header.items()).encode() + b"\n")
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as stream:
+        with gzipped(file) as stream:
             stream.write(voxels.data)
 
 
 @dataclass(frozen=True)
-class _Axes:
+class NrrdAxes:
     """Sizes of all axes, fastest first; which one holds channels, and which are of space."""
 
     sizes: tuple[int, ...]
@@ -113,28 +110,69 @@ class _Axes:
     spatial: tuple[int, ...]
 
 
-def _header(file: BufferedReader) -> Mapping[str, str]:
-    """Fields by lower-case name, up to the empty line after which the voxels begin."""
-    header: dict[str, str] = {}
-    file.readline(_LONGEST_LINE)
+@dataclass(frozen=True, eq=False)
+class NrrdLayout:
+    """What the header says of the voxels: they follow it at once, packed by gzip or as they are."""
+
+    axes: NrrdAxes
+    dtype: np.dtype[Any]
+    is_packed: bool
+    geometry: Geometry
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the voxels, unpacked."""
+        return math.prod(self.axes.sizes) * self.dtype.itemsize
+
+
+def nrrd_header_lines(file: BufferedIOBase) -> list[str]:
+    """The lines of the header, without their ends, up to the empty line after which the voxels begin.
+
+    Raises:
+        ReadError: If there is no end, or the voxels lie in another file.
+    """
+    lines: list[str] = []
     for _ in range(_MOST_LINES):
         line = file.readline(_LONGEST_LINE).decode("latin-1")
         text = line.rstrip("\r\n")
         if not line.endswith("\n"):
             break
         if not text:
-            return header
-        key, _, value = text.partition(":")
-        if text.startswith("#") or value.startswith("="):
-            continue
-        name = re.sub(r"\s+", " ", key.strip().lower())
-        if name in ("data file", "datafile"):
+            return lines
+        field = nrrd_field(text)
+        if field is not None and field[0] in ("data file", "datafile"):
             raise ReadError("its header points to another file; save header and voxels as one .nrrd file")
-        header[name] = value.strip()
+        lines.append(text)
     raise ReadError("its header is damaged or has no end")
 
 
-def _axes(header: Mapping[str, str]) -> _Axes:
+def nrrd_field(line: str) -> tuple[str, str] | None:
+    """Lower-case name and value of a header line; None for the first line, comments and key/value pairs."""
+    key, colon, value = line.partition(":")
+    if line.startswith("#") or value.startswith("=") or not colon:
+        return None
+    return re.sub(r"\s+", " ", key.strip().lower()), value.strip()
+
+
+def nrrd_layout(header: Mapping[str, str]) -> NrrdLayout:
+    """Where and how the voxels lie, from the fields of a header.
+
+    Raises:
+        ReadError: If they do not follow the header, or are of a type that is no image.
+        GeometryError: If the grid is broken.
+    """
+    axes = _axes(header)
+    lengths = [axes.sizes[axis] for axis in axes.spatial]
+    i, j, k = [*lengths, 1][:3]
+    is_packed = _encoding(header) == "gzip"
+    return NrrdLayout(axes, _dtype(header), is_packed, Geometry((i, j, k), _affine(header, axes)))
+
+
+def _fields(lines: Iterable[str]) -> Mapping[str, str]:
+    return dict(field for line in lines if (field := nrrd_field(line)) is not None)
+
+
+def _axes(header: Mapping[str, str]) -> NrrdAxes:
     sizes = tuple(int(size) for size in header.get("sizes", "").split())
     kinds = header.get("kinds", "???" + " ???" * (len(sizes) - 1)).lower().split()
     directions = _VECTOR.findall(header["space directions"]) if "space directions" in header else ["()"] * len(sizes)
@@ -146,12 +184,12 @@ def _axes(header: Mapping[str, str]) -> _Axes:
         others.append(spatial.pop())
     if len(spatial) not in (2, 3) or len(others) > 1:
         raise ReadError(f"has {len(spatial)} axes of space and {len(others)} others; volumes and series are read")
-    return _Axes(sizes, others[0] if others else None, tuple(spatial))
+    return NrrdAxes(sizes, others[0] if others else None, tuple(spatial))
 
 
 def _dtype(header: Mapping[str, str]) -> np.dtype[Any]:
     name = header.get("type", "")
-    code = next((code for code, names in _TYPES.items() if name.lower() in names), None)
+    code = next((code for code, names in NRRD_TYPES.items() if name.lower() in names), None)
     if code is None:
         raise ReadError(f"stores voxels as {name[:40]!r}; integers and floats of up to 64 bits are read")
     return np.dtype(code).newbyteorder(">" if header.get("endian", "little").lower() == "big" else "<")
@@ -166,7 +204,7 @@ def _encoding(header: Mapping[str, str]) -> str:
     return encoding
 
 
-def _affine(header: Mapping[str, str], axes: _Axes) -> NDArray[np.float64]:
+def _affine(header: Mapping[str, str], axes: NrrdAxes) -> NDArray[np.float64]:
     """RAS affine; a 2D image lies in the plane z = 0."""
     affine = np.eye(4)
     if "space directions" in header:

@@ -17,6 +17,7 @@ from medseg.core.volume import Volume
 from medseg.data.check import Severity, Survey, survey
 from medseg.data.dataset import Dataset
 from medseg.data.layouts import find_layout, open_dataset
+from medseg.deid.descriptors import Vocabulary
 from medseg.io.formats import Format, read_volume, sniff
 from medseg.io.studies import Inventory, Series, find_series
 
@@ -155,13 +156,18 @@ def _series_row(series: Series) -> Row:
     geometry: Geometry | None = series.geometry
     return {
         "modality": series.modality,
-        "description": series.description,
-        "body part": series.body_part or None,
+        "description": _known_words(series.description),
+        "body part": _known_words(series.body_part),
         "files": len(series.files),
         "size": _times((series.columns, series.rows, series.frames)),
         f"spacing, {LengthUnit.MM.value}": _times(geometry.spacing) if geometry else None,
         "usable": series.problem or "yes",
     }
+
+
+def _known_words(text: str) -> str | None:
+    """What may be shown of a free text, in which a site may have typed a name."""
+    return Vocabulary.load(()).clean(text) or None
 
 
 def _values(array: NDArray[np.generic]) -> str:

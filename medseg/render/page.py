@@ -17,9 +17,9 @@ Cell = str | tuple[str, str]
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --card: #f6f7f9; --ink: #1b1f24; --muted: #5d6671; --line: #d8dde3;
-  --strong: #58616c; --warn: #9a5b00; }
+  --strong: #58616c; --warn: #9a5b00; --alarm: #b3121d; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171b; --card: #1c2026; --ink: #e7eaee; --muted: #9aa4b0;
-  --line: #323942; --strong: #a5afbb; --warn: #e0a458; } }
+  --line: #323942; --strong: #a5afbb; --warn: #e0a458; --alarm: #ff8078; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 68rem; background: var(--paper); color: var(--ink);
   font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -55,6 +55,7 @@ details { margin: .8rem 0; }
 summary { cursor: pointer; color: var(--muted); }
 .warning { border-left: 3px solid var(--warn); padding-left: .8rem; }
 .warning summary { color: var(--warn); }
+p.alarm { border-left: 3px solid var(--alarm); padding-left: .8rem; color: var(--alarm); font-weight: 600; }
 @media print { body { max-width: none; } details { display: none; } }
 """
 
@@ -79,6 +80,11 @@ def heading(text: str) -> Html:
 def paragraph(text: str, *, muted: bool = False) -> Html:
     """A paragraph of plain text."""
     return Html(f'<p class="muted">{escape(text)}</p>' if muted else f"<p>{escape(text)}</p>")
+
+
+def alarm(text: str) -> Html:
+    """A paragraph in red that nobody may miss."""
+    return Html(f'<p class="alarm">{escape(text)}</p>')
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Cell]], text_columns: int = 1) -> Html:

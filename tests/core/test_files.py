@@ -10,7 +10,16 @@ import pytest
 from factories import full_disk
 
 from medseg.core.errors import InputError, OutputError
-from medseg.core.files import atomic_file, atomic_folder, confined, existing, safe_name, write_text
+from medseg.core.files import (
+    atomic_file,
+    atomic_folder,
+    confined,
+    existing,
+    flush_folder,
+    safe_name,
+    write_staged,
+    write_text,
+)
 
 
 def test_a_file_appears_when_the_block_ends(tmp_path):
@@ -127,3 +136,36 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkey
         (partial / "two").touch()
     assert [path.name for path in target.iterdir()] == ["one"]
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_staged_files_are_written_plainly_and_flushed_together(tmp_path):
+    for number in range(3):
+        write_staged(tmp_path / "staged" / str(number) / "file", bytes([number]))
+    flush_folder(tmp_path / "staged")
+    assert [(tmp_path / "staged" / str(number) / "file").read_bytes() for number in range(3)] == [b"\0", b"\1", b"\2"]
+
+
+def test_a_staged_file_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="a part of its path is a file"):
+        write_staged(tmp_path / "file" / "inside", b"")
+
+    def full(path, content):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        write_staged(tmp_path / "other", b"1")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_disk_that_fails_while_flushing_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+
+    def failing(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("medseg.core.files.os.fsync", failing)
+    with pytest.raises(OutputError, match="the disk is full"):
+        flush_folder(tmp_path)

@@ -42,10 +42,11 @@ def test_every_text_is_escaped():
     parts = [
         page.heading(EVIL), page.paragraph(EVIL), page.table((EVIL, "n"), [(EVIL, (EVIL, EVIL))]),
         page.photograph(picture, EVIL), page.folded(EVIL, [page.drawing("<svg></svg>", EVIL)], is_warning=True),
+        page.alarm(EVIL),
     ]  # fmt: skip
     reader = read(page.page(EVIL, parts))
     assert "script" not in reader.tags
-    assert reader.text.count(EVIL) == 11
+    assert reader.text.count(EVIL) == 12
     assert ("alt", EVIL) in reader.attributes
 
 

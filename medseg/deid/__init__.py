@@ -1,0 +1,1 @@
+"""Takes out of images whatever tells whose they are, and proves it."""
