@@ -182,7 +182,9 @@ def test_a_training_and_a_demo_leave_stdout_to_json(medseg, tmp_path, monkeypatc
     done = medseg("train", "run.yaml", "-o", "run", "--json")
     assert json.loads(done.out) == [{"structure": "one", "cases": 1, "dice": 0.5}]
     assert "the model lies in run/bundle" in done.err
-    places = dict.fromkeys(("studies", "deidentified", "configuration", "bundle", "predictions", "report"), Path("demo"))
+    places = dict.fromkeys(
+        ("studies", "deidentified", "configuration", "bundle", "predictions", "report"), Path("demo")
+    )
     shown = SimpleNamespace(evaluation=SimpleNamespace(summary_rows=lambda: [{"structure": "one"}]), **places)
     monkeypatch.setattr("medseg.pipelines.demo.demo", lambda *_, **__: shown)
     done = medseg("demo", "--json")
