@@ -123,31 +123,51 @@ def warped(case: Case) -> Head:
     """A head out of the template."""
     rng = np.random.default_rng(case.seed)
     fine = template().fine
-    lowest, extent = fine.origin, (np.array(fine.shape) - 1) * fine.spacing
+    extent = (np.array(fine.shape) - 1) * fine.spacing
     shape = tuple((extent / case.spacing).astype(int).tolist())
-    points = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1).reshape(-1, 3) * case.spacing
-    turn = Rotation.from_euler("xyz", rng.uniform(-12, 12, 3), degrees=True).as_matrix()
-    linear = np.linalg.inv(turn * rng.uniform(0.9, 1.1, 3))
-    shift = extent / 2 - rng.uniform(-15, 15, 3)
-    source = ((points - extent / 2) @ linear.T + shift + _bent(points, extent, case.bending_mm, rng)) / fine.spacing
-    values = ndimage.map_coordinates(fine.values, source.T, order=1).reshape(shape)
+    bend = _Warp.draw(rng, extent, case.bending_mm)
+    layers = [bend.source(layer, shape, case.spacing) / fine.spacing for layer in range(shape[0])]
+    values = _mapped(fine.values, layers, "constant")
     body = values > fine.body_level
-    true = [_mapped(mask, source, shape) for mask in (_face(), brain_region())]
+    face, brain = (_mapped(mask, layers, "nearest") > 0.5 for mask in (_face(), brain_region()))
     image = _contrasted(values, body, case, rng)
     affine = np.diag([*case.spacing, 1.0])
-    affine[:3, 3] = lowest + rng.uniform(-60, 60, 3)
+    affine[:3, 3] = fine.origin + rng.uniform(-60, 60, 3)
     box = tuple(slice(int(a * n), int(b * n)) for (a, b), n in zip(VIEWS[case.view], shape, strict=True))
     parts = [
         Volume(array[np.newaxis], Geometry(shape, affine)).cropped(box).reoriented(case.codes)
-        for array in (image, *true, body)
+        for array in (image, face, brain, body)
     ]
     return Head(parts[0], *(np.asarray(part.array[0], dtype=np.bool_) for part in parts[1:]))
 
 
-def _bent(points: NDArray[np.float64], extent: NDArray[np.float64], size: float, rng: np.random.Generator) -> object:
-    knots = rng.normal(0, size, (3, *((extent // KNOTS_MM).astype(int) + 4)))
-    where = (points / KNOTS_MM + 1).T
-    return np.stack([ndimage.map_coordinates(k, where, order=3, prefilter=False, mode="nearest") for k in knots], -1)
+@dataclass(frozen=True, eq=False)
+class _Warp:
+    """Where in the template each point of a head comes from, in mm from the first voxel."""
+
+    linear: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    knots: NDArray[np.float64]
+    middle: NDArray[np.float64]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, extent: NDArray[np.float64], bending_mm: float) -> _Warp:
+        turn = Rotation.from_euler("xyz", rng.uniform(-12, 12, 3), degrees=True).as_matrix()
+        linear = np.linalg.inv(turn * rng.uniform(0.9, 1.1, 3))
+        shift = extent / 2 - rng.uniform(-15, 15, 3)
+        return cls(linear, shift, rng.normal(0, bending_mm, (3, *((extent // KNOTS_MM).astype(int) + 4))), extent / 2)
+
+    def source(self, layer: int, shape: tuple[int, ...], spacing: tuple[float, ...]) -> NDArray[np.float64]:
+        """Of one layer of voxels, shape ``(j, k, 3)``."""
+        points = np.stack(np.meshgrid([layer], range(shape[1]), range(shape[2]), indexing="ij"), -1)[0] * spacing
+        where = np.moveaxis(points / KNOTS_MM + 1, -1, 0)
+        options = {"order": 3, "prefilter": False, "mode": "nearest"}
+        bent = np.stack([ndimage.map_coordinates(knots, where, **options) for knots in self.knots], -1)
+        return (points - self.middle) @ self.linear.T + self.shift + bent
+
+
+def _mapped(array: NDArray[np.float32], layers: list[NDArray[np.float64]], mode: str) -> NDArray[np.float32]:
+    return np.stack([ndimage.map_coordinates(array, np.moveaxis(one, -1, 0), order=1, mode=mode) for one in layers])
 
 
 def _contrasted(values: NDArray[np.float32], body: NDArray[np.bool_], case: Case, rng: np.random.Generator) -> object:
@@ -156,10 +176,6 @@ def _contrasted(values: NDArray[np.float32], body: NDArray[np.bool_], case: Case
     knots = rng.normal(0, 0.25, (5, 5, 5))
     field = ndimage.zoom(np.exp(knots), np.array(values.shape) / 5, order=2, mode="nearest", grid_mode=True)
     return (np.abs(levels * field + rng.normal(0, 0.03, values.shape)) * 1000).astype(np.int16)
-
-
-def _mapped(mask: NDArray[np.float32], source: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    return (ndimage.map_coordinates(mask, source.T, order=1, mode="nearest") > 0.5).reshape(shape)
 
 
 def _face() -> NDArray[np.float32]:

@@ -10,7 +10,8 @@ One thread and no random sampling: the same volume gives the same map.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,18 +71,34 @@ class Alignment:
 
 @dataclass(frozen=True)
 class _Search:
-    """How a match is improved: by all twelve numbers or by seven, the first step, and the most steps."""
+    """How a match is improved: by all twelve numbers or by seven, the first and the last step, and how steps shrink."""
 
     is_affine: bool
-    step_mm: float
-    steps: int
+    first_mm: float
+    last_mm: float
+    shrinking: float
 
 
-_COARSE = _Search(is_affine=False, step_mm=8.0, steps=60)
-_MIDDLE = _Search(is_affine=True, step_mm=4.0, steps=100)
-_FINE = _Search(is_affine=True, step_mm=2.0, steps=60)
+_COARSE = _Search(is_affine=False, first_mm=8.0, last_mm=0.3, shrinking=0.6)
+_WHOLE = _Search(is_affine=True, first_mm=4.0, last_mm=0.1, shrinking=0.6)
+_FACE = _Search(is_affine=True, first_mm=4.0, last_mm=0.02, shrinking=0.8)
+_MOST_STEPS = 200
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keeps ITK to one thread, in this whole process, as its sums depend on how they are shared out."""
+    import SimpleITK as sitk
+
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+
+
+@_one_thread()
 def align(image: Upright) -> Alignment:
     """The template's head laid over the whole image, and how well it fits."""
     model, coarse, middle = template(), image.coarser(4), image.coarser(2)
@@ -93,17 +110,18 @@ def align(image: Upright) -> Alignment:
     rivals = sorted((matches[0] for matches in ways), key=_by_information)
     lead = _head_information(pair, held[0]) / _best_other_way(pair, rivals[:_TRIES])
     pair = _Pair(middle, model.middle, middle.seen)
-    best = min((pair.improved(match, _MIDDLE) for match in held[:_KEPT]), key=_by_information)
+    best = min((pair.improved(match, _WHOLE) for match in held[:_KEPT]), key=_by_information)
     return Alignment(best.matrix, lead, *_evidence(pair, best))
 
 
+@_one_thread()
 def settled_on_face(image: Upright, matrix: Matrix) -> Matrix:
     """The map that fits the neighbourhood of the face best, from ``matrix`` on."""
-    distance = template().face_distance.sampled(matrix @ image.affine, image.shape)
-    near = image.seen & (distance < _NEAR_FACE_MM)
+    model, middle = template(), image.coarser(2)
+    near = middle.seen & (model.face_distance.sampled(matrix @ middle.affine, middle.shape) < _NEAR_FACE_MM)
     if not near.any():
         return matrix
-    return _Pair(image, template().fine, near).improved(Match(matrix, 0.0), _FINE).matrix
+    return _Pair(middle, model.middle, near).improved(Match(matrix, 0.0), _FACE).matrix
 
 
 class _Pair:
@@ -134,7 +152,9 @@ class _Pair:
         kind = sitk.AffineTransform(3) if search.is_affine else sitk.Similarity3DTransform()
         transform = self._transform(kind, match.matrix)
         method = self._method(transform)
-        method.SetOptimizerAsRegularStepGradientDescent(search.step_mm, search.step_mm / 30, search.steps, 0.6, 1e-7)
+        method.SetOptimizerAsRegularStepGradientDescent(
+            search.first_mm, search.last_mm, _MOST_STEPS, search.shrinking, 1e-7
+        )
         method.SetOptimizerScalesFromPhysicalShift()
         try:
             method.Execute(self._fixed, self._moving)
@@ -148,7 +168,6 @@ class _Pair:
         import SimpleITK as sitk
 
         method = sitk.ImageRegistrationMethod()
-        method.SetNumberOfThreads(1)
         method.SetMetricAsMattesMutualInformation(_BINS)
         method.SetMetricFixedMask(self._region)
         method.SetInterpolator(sitk.sitkLinear)
