@@ -126,7 +126,7 @@ def warped(case: Case) -> Head:
     extent = (np.array(fine.shape) - 1) * fine.spacing
     shape = tuple((extent / case.spacing).astype(int).tolist())
     bend = _Warp.draw(rng, extent, case.bending_mm)
-    layers = [bend.source(layer, shape, case.spacing) / fine.spacing for layer in range(shape[0])]
+    layers = [(bend.source(n, shape, case.spacing) / fine.spacing).astype(np.float32) for n in range(shape[0])]
     values = _mapped(fine.values, layers, "constant")
     body = values > fine.body_level
     face, brain = (_mapped(mask, layers, "nearest") > 0.5 for mask in (_face(), brain_region()))
@@ -166,7 +166,7 @@ class _Warp:
         return (points - self.middle) @ self.linear.T + self.shift + bent
 
 
-def _mapped(array: NDArray[np.float32], layers: list[NDArray[np.float64]], mode: str) -> NDArray[np.float32]:
+def _mapped(array: NDArray[np.float32], layers: list[NDArray[np.float32]], mode: str) -> NDArray[np.float32]:
     return np.stack([ndimage.map_coordinates(array, np.moveaxis(one, -1, 0), order=1, mode=mode) for one in layers])
 
 

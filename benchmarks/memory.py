@@ -9,9 +9,10 @@ weights labels a random volume.
 from __future__ import annotations
 
 import argparse
+import re
 import resource
-import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -114,9 +115,14 @@ def random_ct(shape: tuple[int, int, int], spacing: tuple[float, float, float]) 
 
 
 def peak_resident_mib() -> float:
-    """Largest resident size of this process so far; the kernel counts in KiB, on macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return mib(peak if sys.platform == "darwin" else peak * 1024)
+    """Largest resident size of this process so far.
+
+    On Linux not by ``ru_maxrss``, which starts at what the process held that started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(re.findall(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii"))[0]) / 2**10
+    return mib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # macOS counts in bytes
 
 
 def mib(size: float) -> float:

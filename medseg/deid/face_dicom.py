@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +43,9 @@ def deface_series(files: Sequence[DicomFile]) -> list[DicomFile]:
     """The files of one MR series without the face, in the same order.
 
     Values of the face become Pixel Padding Value, or else the darkest value of the series; all others stay as they are.
-    Files that show a part of it are changed in place and called derived; those whose pixels were compressed are
-    replaced by others that are not. Nothing is changed if the series is refused. Several images at one place, such as
-    echoes, are looked at together.
+    Data sets that show a part of it are changed in place and called derived. Those whose pixels were compressed are in
+    Explicit VR Little Endian then, which only the files that are returned say. Nothing is changed if the series is
+    refused. Several images at one place, such as echoes, are looked at together.
 
     Args:
         files: Of one series, one frame or many each, in any order.
@@ -153,13 +154,11 @@ def _without_face(file: DicomFile, image: Frames, faces: NDArray[np.bool_], dark
     image.values[faces] = darkest if fill is None else fill
     changed = with_frames(file, image)
     _call_derived(changed.dataset)
-    if changed.syntax != file.syntax:
-        return changed
     for tag in set(file.dataset.keys()) - set(changed.dataset.keys()):
         del file.dataset[tag]
     for tag in list(changed.dataset.keys()):
         file.dataset[tag] = changed.dataset.get_item(tag)
-    return file
+    return file if changed.syntax == file.syntax else replace(file, syntax=changed.syntax)
 
 
 def _padding(dataset: Dataset, image: Frames) -> int | None:

@@ -102,14 +102,14 @@ def _one_thread() -> Iterator[None]:
 def align(image: Upright) -> Alignment:
     """The template's head laid over the whole image, and how well it fits."""
     model, coarse, middle = template(), image.coarser(4), image.coarser(2)
-    pair = _Pair(coarse, model.coarse, coarse.seen)
+    sketch, pair = _Pair(image.coarser(8), model.coarse.coarser(2)), _Pair(coarse, model.coarse)
     turns = Rotation.create_group("O")
-    ways = [_ranked_starts(pair, turn) for turn in turns]
+    ways = [_ranked_starts(sketch, turn) for turn in turns]
     upright_way = ways.pop(int(np.argmin(turns.magnitude())))
     held = sorted((pair.improved(match, _COARSE) for match in upright_way[:_TRIES]), key=_by_information)
     rivals = sorted((matches[0] for matches in ways), key=_by_information)
     lead = _head_information(pair, held[0]) / _best_other_way(pair, rivals[:_TRIES])
-    pair = _Pair(middle, model.middle, middle.seen)
+    pair = _Pair(middle, model.middle)
     best = min((pair.improved(match, _WHOLE) for match in held[:_KEPT]), key=_by_information)
     return Alignment(best.matrix, lead, *_evidence(pair, best))
 
@@ -125,9 +125,10 @@ def settled_on_face(image: Upright, matrix: Matrix) -> Matrix:
 
 
 class _Pair:
-    """An image and the template on one spacing, laid over each other where ``region`` is true."""
+    """An image and the template on one spacing, laid over each other where ``region`` is true, or all that is seen."""
 
-    def __init__(self, image: Upright, model: Upright, region: Mask) -> None:
+    def __init__(self, image: Upright, model: Upright, region: Mask | None = None) -> None:
+        region = image.seen if region is None else region
         self.image = image
         self.model = model
         self._fixed = _itk_image(image.values, image)
