@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Self
 
 import numpy as np
@@ -35,14 +36,33 @@ class CodedConcept:
     meaning: str
 
 
+class Laterality(StrEnum):
+    """Which of two sides a structure is on (PS3.16 CID 244)."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    BOTH = "both"
+
+
 @dataclass(frozen=True)
 class Structure:
-    """One anatomical label: its name, its value in a label map, and how it is shown and coded."""
+    """One anatomical label: its name, its value in a label map, and how it is shown and coded.
+
+    Attributes:
+        name: Unique in its scheme.
+        value: In a label map; positive.
+        colour: Red, green, blue.
+        code: What it is, such as *Kidney* (SegmentedPropertyType, PS3.3 section C.8.20.4); None if nobody said.
+        category: What kind of thing it is (SegmentedPropertyCategory); None for *Anatomical Structure*.
+        laterality: Its side, if it is one of two.
+    """
 
     name: str
     value: int
     colour: Colour
     code: CodedConcept | None = None
+    category: CodedConcept | None = None
+    laterality: Laterality | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +124,18 @@ class LabelScheme:
     def targets(self) -> tuple[str, ...]:
         """What a network learns and what is scored: the regions if there are any, else the structures."""
         return tuple(region.name for region in self.regions) or self.names
+
+    @property
+    def target_structures(self) -> tuple[Structure, ...]:
+        """The targets as structures with colours and codes; a region takes its place as value, the palette's colour."""
+        if not self.regions:
+            return self.structures
+        return tuple(
+            replace(self._by_name[one.name], value=index + 1)
+            if one.name in self._by_name
+            else Structure(one.name, index + 1, palette_colour(index))
+            for index, one in enumerate(self.regions)
+        )
 
     @property
     def is_exclusive(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.core.labels import Colour, LabelScheme, palette_colour
+from medseg.core.labels import Colour, LabelScheme
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,5 +50,4 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def target_colours(scheme: LabelScheme) -> dict[str, Colour]:
     """A colour for each target: its own, or the palette's where it is a region."""
-    own = {structure.name: structure.colour for structure in scheme.structures}
-    return {target: own.get(target, palette_colour(index)) for index, target in enumerate(scheme.targets)}
+    return {structure.name: structure.colour for structure in scheme.target_structures}

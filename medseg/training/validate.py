@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from medseg.core.geometry import Geometry
-from medseg.core.labels import LabelScheme, Structure, palette_colour
+from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap, Labels, MultiLabelMap, Volume
 from medseg.data.cache import PreparedArrays
 from medseg.metrics.counts import count_voxels
@@ -82,10 +82,9 @@ class Validator:
 
 def _index_scheme(scheme: LabelScheme) -> LabelScheme:
     """The targets under the values 1 … n, as preprocessed targets have them."""
-    colours = {structure.name: structure.colour for structure in scheme.structures}
+    structures = enumerate(scheme.target_structures, start=1)
     return LabelScheme(
-        tuple(Structure(t, i + 1, colours.get(t, palette_colour(i))) for i, t in enumerate(scheme.targets)),
-        overlapping=not scheme.is_exclusive,
+        tuple(replace(one, value=value) for value, one in structures), overlapping=not scheme.is_exclusive
     )
 
 

@@ -1,0 +1,1 @@
+"""One model over many studies: which series, in what order, and what became of each."""
