@@ -21,6 +21,7 @@ from pydantic import (
 
 from .networks import NetworkSection
 from .section import Section
+from .selection import SelectionSection
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
@@ -327,6 +328,8 @@ class RunConfig(Section):
     inference: InferenceSection = InferenceSection()
     postprocessing: PostprocessingSection | None = None
     """If none is given, training chooses it on the validation cases; `{}` is no clean-up."""
+    selection: SelectionSection = SelectionSection()
+    """Which series of a DICOM study the model takes."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes CUDA, then MPS, then the CPU."""
 

@@ -15,12 +15,12 @@ from medseg.io.archives import is_archive
 from medseg.io.dicom_elements import quietly
 from medseg.io.dicom_header import read_header, text
 from medseg.io.formats import SUFFIXES, Format, sniff
+from medseg.io.listing import list_files
 
 from .conflicts import SEVERAL_PATIENTS, SHARED_NUMBER, Person, identity_of, shared_numbers
 from .elements import bare
 from .identity import PatientIdentity
 from .image_files import is_part_of_pair
-from .listing import list_files
 from .names import STUDY, name_of
 
 NO_STUDY_UID = "the object has no Study Instance UID, so it cannot be told from others"

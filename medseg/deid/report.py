@@ -9,11 +9,11 @@ from importlib.metadata import version
 from typing import Any
 
 from medseg.config.deid import DeidProfile, Mode, Option, Unlisted
+from medseg.io.listing import UNREAD
 from medseg.render import page
 from medseg.render.page import Html
 
 from .attribute_names import action_in_words, attribute_name, shown_tag
-from .listing import UNREAD
 from .names import STUDY
 from .records import UnitRecord
 from .table import read_table

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from medseg.core.case import SeriesUID
-from medseg.core.errors import DataError, InputError, ReadError
+from medseg.core.errors import DataError, ReadError
 from medseg.core.files import existing
 from medseg.core.geometry import Geometry
 from medseg.core.progress import SILENT, Progress
 
 from .dicom_instance import Image, Instance, read_instance
 from .dicom_series import arrange
-
-_MAX_DEPTH = 32
-_MAX_FILES = 1_000_000
+from .listing import UNREAD, list_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +28,7 @@ class Series:
         modality: Such as ``CT`` or ``MR``.
         description: What the site called it.
         body_part: As the header says.
+        image_type: Its values, such as ``ORIGINAL``, ``PRIMARY``, ``AXIAL``, of the first file.
         files: Sorted by position along the slice normal if the series is usable, else by path.
         rows: Of the first image; 0 if there is none.
         columns: Of the first image; 0 if there is none.
@@ -48,6 +45,7 @@ class Series:
     modality: str
     description: str = field(repr=False)
     body_part: str
+    image_type: tuple[str, ...]
     files: tuple[Path, ...] = field(repr=False)
     rows: int
     columns: int
@@ -84,7 +82,16 @@ def find_series(folder: Path, progress: Progress = SILENT, *, fill_gaps: bool = 
     Raises:
         InputError: If the path does not exist, or holds more than a million files.
     """
-    paths, other_files, unreadable = _listed(existing(folder))
+    listing = list_files(existing(folder))
+    found = sort_series(listing.files, progress, fill_gaps=fill_gaps)
+    shut = sum(number for reason, number in listing.passed.items() if reason in UNREAD)
+    others = found.other_files + listing.passed.total() - shut
+    return Inventory(found.series, others, found.unreadable + shut)
+
+
+def sort_series(paths: Sequence[Path], progress: Progress = SILENT, *, fill_gaps: bool = False) -> Inventory:
+    """The DICOM series that files make; as ``find_series``."""
+    other_files = unreadable = 0
     progress.start("reading DICOM headers", len(paths))
     groups: dict[tuple[str, str, str], list[Instance]] = {}
     for path in paths:
@@ -124,6 +131,7 @@ def _series(instances: Sequence[Instance], *, fill_gaps: bool) -> Series:
         modality=identity.modality,
         description=identity.description,
         body_part=identity.body_part,
+        image_type=tuple(instances[0].variants["ImageType"].upper().replace(" ", "").split("\\")),
         files=tuple(files),
         rows=images[0].encoding.rows if images else 0,
         columns=images[0].encoding.columns if images else 0,
@@ -133,24 +141,3 @@ def _series(instances: Sequence[Instance], *, fill_gaps: bool) -> Series:
         attributes=identity.attributes,
         geometry=geometry,
     )
-
-
-def _listed(root: Path) -> tuple[list[Path], int, int]:
-    """Regular files below ``root`` in a fixed order, how many others there are, and how many folders stay shut."""
-    if root.is_file():
-        return [root], 0, 0
-    files: list[Path] = []
-    others = 0
-    shut: list[object] = []
-    for folder, names, members in os.walk(root, onerror=shut.append):
-        names.sort()
-        if len(Path(folder).relative_to(root).parts) >= _MAX_DEPTH:
-            shut.extend(names)
-            names.clear()
-        for path in (Path(folder, member) for member in sorted(members)):
-            regular = stat.S_ISREG(path.lstat().st_mode)
-            files.extend([path] if regular else [])
-            others += not regular
-        if len(files) > _MAX_FILES:
-            raise InputError(f"more than {_MAX_FILES} files; name a smaller folder")
-    return files, others, len(shut)

@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from medseg.core.errors import InputError
-from medseg.deid import listing
-from medseg.deid.listing import DEVICE, EMPTY, LINK, SHUT_FILE, SHUT_FOLDER, TOO_DEEP, list_files
+from medseg.io import listing
+from medseg.io.listing import DEVICE, EMPTY, LINK, SHUT_FILE, SHUT_FOLDER, TOO_DEEP, list_files
 
 
 def write(path, content="x"):
