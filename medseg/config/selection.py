@@ -40,7 +40,7 @@ class SeriesRule(Section):
 class SelectionSection(Section):
     """Rules by which `medseg batch` chooses series; size and spacing are compared with the training images besides."""
 
-    channels: Annotated[dict[str, SeriesRule], Field(default={})]
+    channels: dict[str, SeriesRule] = Field(default={})
     """A rule for each channel that needs one, by its name. A channel of several that has none wants the words of its
     name in the description."""
     any_size: bool = False

@@ -10,7 +10,7 @@ import contextlib
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -88,6 +88,17 @@ def read_header(path: Path, tags: tuple[int, ...]) -> Header | None:
     """
     with parsing(), path.open("rb") as file:
         return _parse(file, tags)
+
+
+def read_first(path: Path, tags: tuple[int, ...]) -> Dataset | None:
+    """The elements ``tags``, without reading on after the last of them.
+
+    None and errors as ``read_header``.
+    """
+    last = max(tags)
+    with parsing(), path.open("rb") as file:
+        opened = _open(file, tags, lambda tag, _representation, _length: tag > last)
+        return None if opened is None else opened.dataset
 
 
 @contextlib.contextmanager
@@ -217,7 +228,26 @@ class BoundedStream:
         raise ReadError(CUT_OFF)
 
 
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """What was read of a file, and where its stream, inflated if need be, stands."""
+
+    dataset: Dataset
+    syntax: str
+    stream: BinaryIO
+    size: int
+    deflated_at: int | None
+
+
 def _parse(file: BinaryIO, tags: tuple[int, ...]) -> Header | None:
+    opened = _open(file, tags, _at_pixels)
+    if opened is None:
+        return None
+    pixels = _pixel_element(opened.stream, opened.size, opened.dataset, opened.deflated_at)
+    return Header(opened.dataset, opened.syntax, pixels)
+
+
+def _open(file: BinaryIO, tags: tuple[int, ...], stop_when: Callable[[int, str | None, int], bool]) -> _Opened | None:
     size = file.seek(0, io.SEEK_END)
     start = start_of_elements(file)
     if start is None:
@@ -236,9 +266,9 @@ def _parse(file: BinaryIO, tags: tuple[int, ...]) -> Header | None:
     implicit = syntax == str(ImplicitVRLittleEndian)
     bounded = BoundedStream(stream, size, budget)
     dataset = read_dataset(
-        bounded, implicit, syntax != str(ExplicitVRBigEndian), stop_when=_at_pixels, specific_tags=list(tags)
+        bounded, implicit, syntax != str(ExplicitVRBigEndian), stop_when=stop_when, specific_tags=list(tags)
     )
-    return Header(dataset, syntax, _pixel_element(stream, size, dataset, deflated_at))
+    return _Opened(dataset, syntax, stream, size, deflated_at)
 
 
 def start_of_elements(file: BinaryIO) -> int | None:

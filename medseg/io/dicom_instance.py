@@ -125,7 +125,7 @@ def read_instance(path: Path) -> Instance | None:
         identity = _identity(header.dataset)
         if not identity.uid and header.pixels is None:
             return None
-        identity = identity if identity.uid else replace(identity, uid=_folder_uid(path))
+        identity = identity if identity.uid else replace(identity, uid=folder_uid(path))
         variants = {name: text(header.dataset, tag) for name, tag in _VARIANTS.items()}
         return Instance(path, identity, _image_or_reason(header, identity.modality), variants)
 
@@ -144,7 +144,8 @@ def _identity(dataset: Dataset) -> Identity:
     )
 
 
-def _folder_uid(path: Path) -> str:
+def folder_uid(path: Path) -> str:
+    """A UID that stands for the folder of a file whose own were emptied."""
     digest = hashlib.sha256(os.fsencode(path.parent.resolve())).digest()
     return f"2.25.{int.from_bytes(digest[:16], 'big')}"
 

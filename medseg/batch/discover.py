@@ -1,0 +1,111 @@
+"""The studies that lie in a folder: which files belong together, by header and never by name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medseg.core.errors import ReadError
+from medseg.core.progress import SILENT, Progress
+from medseg.core.pseudonyms import ProjectKey
+from medseg.deid.names import STUDY, name_of
+from medseg.io.dicom_identity import FileIdentity, read_file_identity
+from medseg.io.listing import list_files
+
+
+@dataclass(frozen=True, eq=False)
+class StudyFiles:
+    """The files of one study.
+
+    Attributes:
+        name: Pseudonym of the study.
+        paths: Its files, sorted; they stay out of the ``repr``.
+        version: Changes when an instance comes, goes or changes its size; says nothing of who it is.
+    """
+
+    name: str
+    paths: tuple[str, ...] = field(repr=False)
+    version: str
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a folder holds.
+
+    Attributes:
+        studies: Sorted by name.
+        others: Files that are not DICOM, or of no study.
+        unreadable: DICOM files that are damaged in their first elements.
+    """
+
+    studies: tuple[StudyFiles, ...]
+    others: int
+    unreadable: int
+
+
+def find_studies(folder: Path, key: ProjectKey, progress: Progress = SILENT) -> Found:
+    """The studies below ``folder``; of each file only the first elements are read, and only its path is kept.
+
+    Args:
+        folder: A folder, or one file.
+        key: Makes the pseudonyms.
+        progress: Told of each file.
+
+    Raises:
+        InputError: If there are more than a million files.
+    """
+    listing = list_files(folder)
+    progress.start("finding studies", len(listing.files))
+    sorter = StudySorter(key)
+    for path in listing.files:
+        sorter.take(path)
+        progress.advance()
+    return sorter.found(listing.passed.total())
+
+
+class StudySorter:
+    """Puts files with their study; keeps no more of a file than its path and a short digest."""
+
+    def __init__(self, key: ProjectKey) -> None:
+        self._key = key
+        self._names: dict[str, str] = {}
+        self._studies: dict[str, list[tuple[str, bytes]]] = {}
+        self._others = self._unreadable = 0
+
+    def take(self, path: Path) -> None:
+        """Put one file with its study."""
+        try:
+            identity = read_file_identity(path)
+        except ReadError:
+            self._unreadable += 1
+            return
+        if identity is None:
+            self._others += 1
+            return
+        if identity.study_uid not in self._names:
+            self._names[identity.study_uid] = study_name(self._key, identity.study_uid)
+        self._studies.setdefault(self._names[identity.study_uid], []).append((str(path), digest_of(identity)))
+
+    def found(self, passed: int = 0) -> Found:
+        """All studies, once every file was taken; ``passed`` more files were not even opened."""
+        studies = (study_of(name, files) for name, files in sorted(self._studies.items()))
+        return Found(tuple(studies), self._others + passed, self._unreadable)
+
+
+def study_of(name: str, files: Iterable[tuple[str, bytes]]) -> StudyFiles:
+    """The study that files make, from their paths and digests."""
+    ordered = sorted(files)
+    digest = hashlib.sha256(b"".join(sorted(part for _, part in ordered)))
+    return StudyFiles(name, tuple(path for path, _ in ordered), digest.hexdigest()[:32])
+
+
+def digest_of(identity: FileIdentity) -> bytes:
+    """What changes when the instance does."""
+    return hashlib.sha256(f"{identity.instance_uid} {identity.size}".encode()).digest()[:16]
+
+
+def study_name(key: ProjectKey, study_uid: str) -> str:
+    """Pseudonym of a study, the same before and after its de-identification with that key."""
+    return name_of(key, STUDY, study_uid)

@@ -1,0 +1,202 @@
+"""Which series of a study a model takes, and why not the others."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from medseg.config.selection import Plane, SelectionSection, SeriesRule
+from medseg.core.geometry import Geometry, LengthUnit
+from medseg.inference.bundle import TrainingFacts
+from medseg.inference.suitability import dicom_modality, wrong_grid
+from medseg.io.studies import Series
+
+Which = Literal["best", "all"]
+
+_PLANES = {"S": Plane.AXIAL, "I": Plane.AXIAL, "A": Plane.CORONAL, "P": Plane.CORONAL}
+_LOCALIZERS = {"LOCALIZER", "SCOUT"}
+_BETTER = "fits, but another series fits better"
+
+
+@dataclass(frozen=True, eq=False)
+class Considered:
+    """A series that was looked at.
+
+    Attributes:
+        series: The series.
+        channels: What it serves as in the chosen set; empty if it was not chosen.
+        reason: Why it was not chosen, as part of a sentence; empty if it was.
+    """
+
+    series: Series = field(repr=False)
+    channels: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What a study offers a model.
+
+    Attributes:
+        matches: Sets of series to predict, one series a channel in the model's order; the best first.
+        considered: Every series of the study.
+    """
+
+    matches: tuple[tuple[Series, ...], ...] = field(repr=False)
+    considered: tuple[Considered, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why nothing fits; one clause that names each kind of reason once."""
+        reasons = dict.fromkeys(one.reason for one in self.considered if one.reason)
+        return "; ".join(reasons) or "the study holds no series"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a model takes: the rule of each channel, and what the training images were like."""
+
+    facts: TrainingFacts
+    selection: SelectionSection
+
+    def rule(self, channel: str) -> SeriesRule:
+        """The rule of a channel, completed by what its name says."""
+        rule = self.selection.channels.get(channel, SeriesRule())
+        changes: dict[str, object] = {}
+        if rule.modality is None:
+            changes["modality"] = dicom_modality(channel)
+        if not rule.words and len(self.facts.modalities) > 1 and channel not in self.selection.channels:
+            changes["words"] = tuple(_words(channel))
+        return rule.model_copy(update=changes)
+
+    def rows(self) -> list[dict[str, str]]:
+        """One row a channel, for people."""
+        return [{"channel": channel, **_shown(self.rule(channel))} for channel in self.facts.modalities]
+
+    def unfit(self, series: Series, channel: str) -> str | None:
+        """Why a series cannot serve as a channel, as part of a sentence; None if it can."""
+        if _LOCALIZERS & set(series.image_type):
+            return "a localizer"
+        if series.problem is not None or series.geometry is None:
+            return series.problem or "it has no grid"
+        reason = _against_rule(series, series.geometry, self.rule(channel))
+        if reason is None and not self.selection.any_size:
+            reason = wrong_grid(series.geometry, self.facts)
+        return reason
+
+
+def choose(series: Sequence[Series], rules: Rules, which: Which = "best") -> Choice:
+    """The series of one study that fit a model.
+
+    For a model of one channel each series that fits is a match: the best is original rather than derived, close to the
+    training images in spacing, of many slices. For several channels, each frame of reference gives one match at most: a
+    series a channel on one grid, none used twice; channels whose rule has the most words choose first.
+
+    Args:
+        series: All series of the study.
+        rules: What the model takes.
+        which: ``best`` takes the best match, ``all`` every one.
+    """
+    channels = rules.facts.modalities
+    ranked = sorted(series, key=lambda one: _rank(one, rules.facts))
+    if len(channels) == 1:
+        found: list[tuple[Series, ...]] = [(one,) for one in ranked if rules.unfit(one, channels[0]) is None]
+    else:
+        frames = dict.fromkeys(one.frame_of_reference_uid for one in ranked)
+        groups = ([one for one in ranked if one.frame_of_reference_uid == frame] for frame in frames)
+        found = [match for group in groups if (match := _joined(group, rules)) is not None]
+    matches = tuple(found[:1] if which == "best" else found)
+    taken = {one.uid: channel for match in matches for channel, one in zip(channels, match, strict=True)}
+    return Choice(matches, tuple(_considered(one, taken.get(one.uid), rules) for one in series))
+
+
+def _joined(series: Sequence[Series], rules: Rules) -> tuple[Series, ...] | None:
+    """One series a channel, all on the grid of the first that was found; None if a channel finds none."""
+    found: dict[str, Series] = {}
+    for channel in sorted(rules.facts.modalities, key=lambda name: -len(rules.rule(name).words)):
+        free = (one for one in series if one not in found.values() and rules.unfit(one, channel) is None)
+        one = next((one for one in free if all(_on_one_grid(one, other) for other in found.values())), None)
+        if one is None:
+            return None
+        found[channel] = one
+    return tuple(found[channel] for channel in rules.facts.modalities)
+
+
+def _on_one_grid(one: Series, other: Series) -> bool:
+    if one.geometry is None or other.geometry is None:
+        return False
+    return one.geometry.is_close(other.geometry.reoriented(one.geometry.axis_codes), tolerance_mm=0.01)
+
+
+def _considered(series: Series, channel: str | None, rules: Rules) -> Considered:
+    if channel is not None:
+        return Considered(series, (channel,), "")
+    reasons = {name: rules.unfit(series, name) for name in rules.facts.modalities}
+    if len(reasons) == 1:
+        return Considered(series, (), next(iter(reasons.values())) or _BETTER)
+    if all(reasons.values()):
+        same = set(reasons.values())
+        several = "; ".join(f"as {name}: {reason}" for name, reason in reasons.items())
+        return Considered(series, (), str(same.pop()) if len(same) == 1 else several)
+    fitting = ", ".join(name for name, reason in reasons.items() if reason is None)
+    return Considered(series, (), f"fits as {fitting}, but was not needed, or no series on its grid fits the others")
+
+
+def _against_rule(series: Series, grid: Geometry, rule: SeriesRule) -> str | None:
+    """What of a rule a series breaks; its own texts, which people type, are not shown."""
+    words = set(_words(series.description))
+    part = series.body_part.strip().casefold()
+    if rule.modality is not None and series.modality != rule.modality:
+        return f"its modality is {series.modality or 'not given'}, the rule wants {rule.modality}"
+    if rule.body_part and part and part not in {one.casefold() for one in rule.body_part}:
+        return f"its body part is not {' or '.join(rule.body_part)}"
+    if rule.plane is not None and plane_of(grid) is not rule.plane:
+        return f"its slices are {plane_of(grid)}, the rule wants {rule.plane}"
+    if missing := [word for word in rule.words if not set(_words(word)) <= words]:
+        return f"its description lacks {', '.join(map(repr, missing))}"
+    if extra := [word for word in rule.without if set(_words(word)) <= words]:
+        return f"its description holds {', '.join(map(repr, extra))}"
+    if series.frames < rule.fewest_slices:
+        return f"it has {series.frames} slices, the rule wants {rule.fewest_slices}"
+    return None
+
+
+def plane_of(grid: Geometry) -> Plane:
+    """How the slices of a grid, across its last axis, lie in the patient."""
+    return _PLANES.get(grid.axis_codes[2], Plane.SAGITTAL)
+
+
+def _rank(series: Series, facts: TrainingFacts) -> tuple[bool, float, int, str]:
+    """The smaller the better: original, spacing like the training's, many slices; the UID makes it definite."""
+    derived = "DERIVED" in series.image_type
+    return derived, round(_strangeness(series.geometry, facts), 1), -series.frames, series.uid
+
+
+def _strangeness(grid: Geometry | None, facts: TrainingFacts) -> float:
+    """By what factor the spacing leaves the range of training, as the sum of logarithms over the axes."""
+    if grid is None or grid.unit is LengthUnit.PIXEL:
+        return math.inf if grid is None else 0.0
+    spacing = np.array(grid.reoriented("RAS").spacing)
+    above = np.log(spacing / np.array(facts.spacing_max))
+    below = np.log(np.array(facts.spacing_min) / spacing)
+    return float(np.maximum(np.maximum(above, below), 0).sum())
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.casefold())
+
+
+def _shown(rule: SeriesRule) -> dict[str, str]:
+    return {
+        "modality": rule.modality or "any",
+        "body part": ", ".join(rule.body_part) or "any",
+        "plane": str(rule.plane or "any"),
+        "words": ", ".join(rule.words) or "any",
+        "without": ", ".join(rule.without) or "none",
+        "slices": f"at least {rule.fewest_slices}",
+    }
