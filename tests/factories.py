@@ -95,7 +95,7 @@ def prepared_arrays(target: np.ndarray, targets=2, image: np.ndarray | None = No
     """Preprocessed case in memory; the image is zero, or one's own."""
     image = np.zeros(target.shape[-3:], np.float32) if image is None else image.astype(np.float32)
     grid = Geometry.from_spacing(target.shape[-3:])
-    return PreparedArrays(CaseId("case"), image[None], target, foreground_voxels(target, targets), grid)
+    return PreparedArrays(CaseId("case"), image[None], target, foreground_voxels(target, targets), grid, grid)
 
 
 @contextmanager

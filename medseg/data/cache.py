@@ -23,6 +23,7 @@ from .dataset import CaseFiles
 from .load import load_case
 
 _SAMPLES_PER_TARGET = 10_000
+_FORM = 2  # of the files; another number makes all cases anew
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,7 @@ class PreparedArrays:
         target: uint8, class indices ``(i, j, k)``, or 0/1/255 masks ``(target, i, j, k)`` where targets overlap.
         foreground: For each target up to 10 000 of its voxels, shape ``(n, 3)``.
         source: The grid of the image before preprocessing.
+        network: The grid of ``image`` and ``target``.
     """
 
     id: CaseId
@@ -42,6 +44,7 @@ class PreparedArrays:
     target: NDArray[np.uint8]
     foreground: tuple[NDArray[np.int32], ...]
     source: Geometry
+    network: Geometry
 
 
 class PreparedCases:
@@ -82,7 +85,7 @@ class PreparedCases:
         settings = [part.model_dump_json() for part in (config.preprocessing, config.labels, *config.channels)]
         paths = [*(image.path for image in files.images.values()), *([files.label] if files.label else [])]
         sources = [_version(path) for path in paths]
-        return hashlib.sha256(json.dumps([files.id, settings, sources]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([_FORM, files.id, settings, sources]).encode()).hexdigest()
 
 
 def foreground_voxels(target: NDArray[np.uint8], targets: int) -> tuple[NDArray[np.int32], ...]:
@@ -117,15 +120,19 @@ def _write(folder: Path, prepared: Prepared, targets: int, stamp: str) -> None:
         np.save(partial / "target.npy", prepared.target)
         for index, voxels in enumerate(foreground_voxels(prepared.target, targets)):
             np.save(partial / f"foreground{index}.npy", voxels)
-        source = prepared.restoration.source
-        np.savez(partial / "source.npz", shape=source.shape, affine=source.affine, unit=source.unit.value)
+        for name, grid in (("source", prepared.restoration.source), ("network", prepared.restoration.network)):
+            np.savez(partial / f"{name}.npz", shape=grid.shape, affine=grid.affine, unit=grid.unit.value)
         (partial / "stamp.txt").write_text(stamp, encoding="ascii")
 
 
 def _open(folder: Path, case: CaseId, targets: int) -> PreparedArrays:
     foreground = tuple(np.load(folder / f"foreground{index}.npy") for index in range(targets))
     image, target = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("image", "target"))
-    with np.load(folder / "source.npz") as saved:
+    source, network = (_grid(folder / f"{name}.npz") for name in ("source", "network"))
+    return PreparedArrays(case, image, target, foreground, source, network)
+
+
+def _grid(path: Path) -> Geometry:
+    with np.load(path) as saved:
         i, j, k = saved["shape"].tolist()
-        source = Geometry((i, j, k), saved["affine"], LengthUnit(str(saved["unit"])))
-    return PreparedArrays(case, image, target, foreground, source)
+        return Geometry((i, j, k), saved["affine"], LengthUnit(str(saved["unit"])))

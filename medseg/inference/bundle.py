@@ -18,6 +18,7 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -38,6 +39,8 @@ from medseg.core.geometry import Geometry
 from medseg.core.labels import LabelScheme
 from medseg.networks.build import build_network
 
+from .expected import StructureFacts
+
 _LARGEST_JSON = 50_000_000
 Range = tuple[float, float, float]
 
@@ -55,10 +58,17 @@ class TrainingFacts(BaseModel):
     extent_min_mm: Range
     """Smallest image along the right, anterior and superior axis, mm."""
     extent_max_mm: Range
+    structures: dict[str, StructureFacts] = {}
+    """What each target was like, for those that occur; empty in bundles of older versions and for images in pixels."""
 
     @classmethod
-    def from_grids(cls, modalities: tuple[str, ...], grids: Iterable[Geometry]) -> Self:
-        """The facts of images on these grids; at least one."""
+    def from_grids(
+        cls,
+        modalities: tuple[str, ...],
+        grids: Iterable[Geometry],
+        structures: Mapping[str, StructureFacts] = MappingProxyType({}),
+    ) -> Self:
+        """The facts of images on these grids, at least one, and of the targets in them."""
         oriented = [grid.reoriented("RAS") for grid in grids]
         spacings = np.array([grid.spacing for grid in oriented])
         extents = spacings * np.array([grid.shape for grid in oriented])
@@ -68,6 +78,7 @@ class TrainingFacts(BaseModel):
             spacing_max=_range(spacings.max(axis=0)),
             extent_min_mm=_range(extents.min(axis=0)),
             extent_max_mm=_range(extents.max(axis=0)),
+            structures=dict(structures),
         )
 
 

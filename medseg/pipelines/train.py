@@ -38,6 +38,7 @@ from medseg.training.distributed import Process, joined_process
 from medseg.training.finish import (
     ValidationScore,
     choose_postprocessing,
+    expected_structures,
     predicted_pairs,
     validation_scores,
     with_postprocessing,
@@ -175,7 +176,9 @@ def _run(run: _Run, *, resume: bool) -> TrainResult:
         best = read_checkpoint(run.folder / "best.pt", run.process.device)
         state.average.network.load_state_dict(best["network"])
     channels = tuple(channel.name for channel in run.config.channels)
-    facts = TrainingFacts.from_grids(channels, [case.source for case in training])
+    facts = TrainingFacts.from_grids(
+        channels, [case.source for case in training], expected_structures(training, run.scheme, run.progress)
+    )
     return _finish(run, Bundle(run.config, run.scheme, state.average.network, facts))
 
 

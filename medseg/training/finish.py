@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medseg.config.sections import PostprocessingSection
 from medseg.core.case import Case, CaseId
 from medseg.core.files import atomic_file
 from medseg.core.labels import LabelScheme
+from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import Labels
+from medseg.data.cache import PreparedArrays
 from medseg.inference.bundle import Bundle
+from medseg.inference.expected import StructureFacts, structure_facts, volume_ml
 from medseg.metrics.counts import count_voxels
+from medseg.metrics.form import form_of
 from medseg.metrics.overlap import dice
 from medseg.postprocess.clean import clean
 
 _SMALLEST_GAIN = 1e-4
 _FEWEST_CASES = 3
+_MOST_MEASURED = 200
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,28 @@ def choose_postprocessing(pairs: Sequence[Pair], scheme: LabelScheme) -> Postpro
             if gain.mean() >= _SMALLEST_GAIN:
                 names.append(name)
     return PostprocessingSection.model_validate(chosen)
+
+
+def expected_structures(
+    cases: Sequence[PreparedArrays], scheme: LabelScheme, progress: Progress = SILENT
+) -> dict[str, StructureFacts]:
+    """What the targets of up to 200 training cases are like, on the network's grid."""
+    step = max(1, -(-len(cases) // _MOST_MEASURED))
+    chosen = cases[::step]
+    progress.start("measuring structures", len(chosen))
+    rows = []
+    for case in chosen:
+        progress.advance()
+        masks = case.target == 1 if case.target.ndim == 4 else _exclusive_masks(case.target, len(scheme.targets))
+        forms = [form_of(mask) for mask in masks]
+        rows.append(
+            {name: (form, volume_ml(form, case.network)) for name, form in zip(scheme.targets, forms, strict=True)}
+        )
+    return structure_facts(rows)
+
+
+def _exclusive_masks(target: NDArray[np.uint8], targets: int) -> Iterator[NDArray[np.bool_]]:
+    return (target == index for index in range(1, targets + 1))
 
 
 def validation_scores(
