@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,11 +24,13 @@ class StudyFiles:
         name: Pseudonym of the study.
         paths: Its files, sorted; they stay out of the ``repr``.
         version: Changes when an instance comes, goes or changes its size; says nothing of who it is.
+        damaged: How many files beside them, in the same folders, are empty or damaged DICOM files; nobody knows whose.
     """
 
     name: str
     paths: tuple[str, ...] = field(repr=False)
     version: str
+    damaged: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,7 @@ class Found:
     Attributes:
         studies: Sorted by name.
         others: Files that are not DICOM, or of no study.
-        unreadable: DICOM files that are damaged in their first elements.
+        unreadable: Files that are empty, or DICOM and damaged in their first elements.
     """
 
     studies: tuple[StudyFiles, ...]
@@ -62,7 +65,8 @@ def find_studies(folder: Path, key: ProjectKey, progress: Progress = SILENT) -> 
     for path in listing.files:
         sorter.take(path)
         progress.advance()
-    return sorter.found(listing.passed.total())
+    sorter.lost(listing.empty)
+    return sorter.found(listing.passed.total() - len(listing.empty))
 
 
 class StudySorter:
@@ -72,14 +76,15 @@ class StudySorter:
         self._key = key
         self._names: dict[str, str] = {}
         self._studies: dict[str, list[tuple[str, bytes]]] = {}
-        self._others = self._unreadable = 0
+        self._damaged: Counter[str] = Counter()
+        self._others = 0
 
     def take(self, path: Path) -> None:
         """Put one file with its study."""
         try:
             identity = read_file_identity(path)
         except ReadError:
-            self._unreadable += 1
+            self.lost([path])
             return
         if identity is None:
             self._others += 1
@@ -88,17 +93,22 @@ class StudySorter:
             self._names[identity.study_uid] = study_name(self._key, identity.study_uid)
         self._studies.setdefault(self._names[identity.study_uid], []).append((str(path), digest_of(identity)))
 
+    def lost(self, paths: Iterable[Path]) -> None:
+        """Note files that cannot be put with a study."""
+        self._damaged.update(str(path.parent) for path in paths)
+
     def found(self, passed: int = 0) -> Found:
         """All studies, once every file was taken; ``passed`` more files were not even opened."""
-        studies = (study_of(name, files) for name, files in sorted(self._studies.items()))
-        return Found(tuple(studies), self._others + passed, self._unreadable)
+        studies = (study_of(name, files, self._damaged) for name, files in sorted(self._studies.items()))
+        return Found(tuple(studies), self._others + passed, self._damaged.total())
 
 
-def study_of(name: str, files: Iterable[tuple[str, bytes]]) -> StudyFiles:
-    """The study that files make, from their paths and digests."""
+def study_of(name: str, files: Iterable[tuple[str, bytes]], damaged: Mapping[str, int]) -> StudyFiles:
+    """The study that files make, from their paths and digests, and the number of damaged files in each folder."""
     ordered = sorted(files)
     digest = hashlib.sha256(b"".join(sorted(part for _, part in ordered)))
-    return StudyFiles(name, tuple(path for path, _ in ordered), digest.hexdigest()[:32])
+    beside = sum(damaged.get(folder, 0) for folder in {str(Path(path).parent) for path, _ in ordered})
+    return StudyFiles(name, tuple(path for path, _ in ordered), digest.hexdigest()[:32], beside)
 
 
 def digest_of(identity: FileIdentity) -> bytes:

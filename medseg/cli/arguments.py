@@ -23,6 +23,27 @@ class Device(StrEnum):
     mps = "mps"
 
 
+class FormName(StrEnum):
+    """What a result can be written as."""
+
+    seg = "seg"
+    seg_labelmap = "seg-labelmap"
+    seg_fractional = "seg-fractional"
+    rtstruct = "rtstruct"
+    sr = "sr"
+    capture = "capture"
+    nifti = "nifti"
+    nrrd = "nrrd"
+    stl = "stl"
+    obj = "obj"
+    probabilities = "probabilities"
+
+
+FormsOption = Annotated[
+    list[FormName] | None,
+    typer.Option("--write", help="What to write; may be repeated.", show_default="seg and sr"),
+]
+
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA, then MPS, then the CPU.")]
 
 

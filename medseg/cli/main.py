@@ -12,6 +12,7 @@ from medseg.core.errors import MedsegError
 from medseg.core.messages import route_logs
 
 from .arguments import Device, DeviceOption, JsonFlag, read_channels
+from .batch import batch
 from .console import ConsoleProgress, print_error, print_line, print_table
 from .deidentify import deidentify
 
@@ -164,6 +165,7 @@ def evaluate(
     raise typer.Exit(1 if found.has_failures else 0)
 
 
+app.command()(batch)
 app.command()(deidentify)
 
 

@@ -1,4 +1,4 @@
-"""Run configurations and de-identification profiles from YAML files, with dotted overrides, and back."""
+"""Run configurations, rules and de-identification profiles from YAML files, with dotted overrides, and back."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from medseg.core.errors import ConfigError
 
 from .deid import DeidProfile
 from .sections import RunConfig
+from .selection import SelectionSection
 
 _LARGEST_FILE = 1_000_000
 _PROFILES = files(__package__).joinpath("profiles")
@@ -44,6 +45,18 @@ def dump_config(config: RunConfig) -> str:
     """The configuration as YAML, complete and in the order of the tree."""
     tree = config.model_dump(mode="json", exclude_none=True)
     return yaml.dump(tree, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+
+
+def load_selection(path: Path) -> SelectionSection:
+    """Rules for choosing series from a YAML file, in the form of the section ``selection`` of a configuration.
+
+    Raises:
+        ConfigError: If the file is missing, no YAML, or says something that the section does not allow.
+    """
+    tree = _parsed(_read(path, "rules"), path.name)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path.name}: holds no rules; write for example `channels: {{CT: {{plane: axial}}}}`")
+    return _validated(tree, SelectionSection, path.name)
 
 
 def profile_names() -> tuple[str, ...]:

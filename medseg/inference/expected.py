@@ -76,7 +76,7 @@ def odd(form: MaskForm, ml: float | None, facts: StructureFacts | None) -> tuple
         return ("missing",) if facts.share > 1 - _USUAL_SHARE else ()
     found = []
     if ml is not None and _is_far(ml, facts):
-        found.append(f"volume {ml:.3g} mL, {facts.smallest_ml:.3g} to {facts.largest_ml:.3g} in training")
+        found.append(f"volume {ml:.4g} mL, {facts.smallest_ml:.4g} to {facts.largest_ml:.4g} in training")
     if form.components > 2 * facts.most_components:
         found.append(f"{form.components} parts, at most {facts.most_components} in training")
     if form.touches_border and facts.border_share < _USUAL_SHARE:

@@ -106,5 +106,10 @@ class PredictionRun:
 def _cell(value: str | float | None) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = "" if value is None else " ".join(value.split())
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return spreadsheet_safe(value or "")
+
+
+def spreadsheet_safe(text: str) -> str:
+    """The text on one line; one that a spreadsheet would take for a formula begins with an apostrophe."""
+    line = " ".join(text.split())
+    return f"'{line}" if line.startswith(_FORMULA) else line

@@ -25,11 +25,13 @@ class Listing:
 
     Attributes:
         files: Regular files with content that may be read, in a fixed order.
+        empty: Regular files without content; they are among what was passed over.
         passed: How many other things were passed over, by reason.
     """
 
     files: tuple[Path, ...] = field(repr=False)
     passed: Counter[str]
+    empty: tuple[Path, ...] = field(default=(), repr=False)
 
 
 def list_files(root: Path) -> Listing:
@@ -42,15 +44,21 @@ def list_files(root: Path) -> Listing:
     if not root.is_dir():
         return Listing(tuple(path for path in [root] if _is_wanted(path, passed)), passed)
     files: list[Path] = []
+    empty: list[Path] = []
     shut: list[object] = []
     for folder, names, members in os.walk(root, onerror=shut.append):
         _prune(Path(folder), root, names, passed)
-        files.extend(path for path in (Path(folder, name) for name in sorted(members)) if _is_wanted(path, passed))
+        for path in (Path(folder, name) for name in sorted(members)):
+            before = passed[EMPTY]
+            if _is_wanted(path, passed):
+                files.append(path)
+            elif passed[EMPTY] > before:
+                empty.append(path)
         if len(files) > _MAX_FILES:
             raise InputError(f"more than {_MAX_FILES} files; name a smaller folder")
     if shut:
         passed[SHUT_FOLDER] += len(shut)
-    return Listing(tuple(files), passed)
+    return Listing(tuple(files), +passed, tuple(empty))
 
 
 def _prune(folder: Path, root: Path, names: list[str], passed: Counter[str]) -> None:

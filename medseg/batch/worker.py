@@ -1,0 +1,112 @@
+"""What runs in a worker process: several studies at once, one of which computes."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Protocol
+
+from medseg.core.errors import MedsegError
+from medseg.core.messages import route_logs
+
+from .records import Stage, Status, StudyResult, StudyTask
+
+Enter = Callable[[Stage | None], None]
+"""Told which stage a study enters; None while it waits for its turn."""
+
+
+class Worker(Protocol):
+    """What does the work; several threads call it at once."""
+
+    def process(self, task: StudyTask, enter: Enter) -> StudyResult:
+        """Do one study."""
+
+
+OpenWorker = Callable[[int], Worker]
+"""Makes the worker of the process of that number."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The worker was made."""
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """The worker cannot be made."""
+
+    error: MedsegError
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A study entered a stage, or waits."""
+
+    name: str
+    stage: Stage | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A study came to its end."""
+
+    result: StudyResult
+
+
+def serve(pipe: Connection, open_worker: OpenWorker, index: int, at_once: int) -> None:
+    """Do the studies that come through the pipe until it closes; then the process ends at once, whatever it does.
+
+    Args:
+        pipe: Tasks come, messages go.
+        open_worker: Makes the worker.
+        index: Number of this process.
+        at_once: Threads.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
+    route_logs()
+    warnings.simplefilter("ignore")  # pydicom's quote what was read
+    lock = threading.Lock()
+    tasks: queue.SimpleQueue[StudyTask] = queue.SimpleQueue()
+
+    def send(message: Ready | Unfit | Entered | Ended) -> None:
+        with lock:
+            pipe.send(message)
+
+    try:
+        worker = open_worker(index)
+    except MedsegError as error:
+        send(Unfit(error.with_traceback(None)))
+        return
+    for _ in range(at_once):
+        threading.Thread(target=_work, args=(worker, tasks, send), daemon=True).start()
+    send(Ready())
+    try:
+        while True:
+            tasks.put(pipe.recv())
+    except (EOFError, OSError):
+        os._exit(0)  # the parent is gone, or done with this process: no thread may go on writing
+
+
+def _work(worker: Worker, tasks: queue.SimpleQueue[StudyTask], send: Callable[[Entered | Ended], None]) -> None:
+    while True:
+        task = tasks.get()
+        name = task.name
+        send(Ended(done(worker, task, lambda stage, name=name: send(Entered(name, stage)))))  # type: ignore[misc]
+
+
+def done(worker: Worker, task: StudyTask, enter: Enter) -> StudyResult:
+    """What became of a study; what nobody foresaw is a failure of that study only."""
+    try:
+        return worker.process(task, enter)
+    except Exception as error:  # noqa: BLE001 - one study may not end the others
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - a name and no path
+        reason = f"unexpected {type(error).__name__} in {where}; this is a fault of medseg"
+        return StudyResult(task.name, task.version, Status.FAILED, reason)
