@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,8 +78,34 @@ def read_nrrd(path: Path) -> Volume:
         return Volume(channels.reshape(-1, *layout.geometry.shape), layout.geometry, names)
 
 
-def write_nrrd(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
-    """Write channels of shape ``(channel, i, j, k)``, gzipped; as vectors if there are several, as ITK does."""
+def read_nrrd_pairs(path: Path) -> dict[str, str]:
+    """The key/value pairs in the header of an NRRD file (``key:=value``, UTF-8).
+
+    Raises:
+        ReadError: If its header has no end, or its voxels lie in another file.
+    """
+    with decoding(path), path.open("rb") as file:
+        pairs = (line.partition(":=") for line in nrrd_header_lines(file) if not line.startswith("#"))
+        return {_unescaped(key): _unescaped(value) for key, mark, value in pairs if mark}
+
+
+def write_nrrd(
+    path: Path,
+    array: NDArray[Any],
+    geometry: Geometry,
+    *,
+    kind: Literal["vector", "list"] = "vector",
+    pairs: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Write channels, gzipped.
+
+    Args:
+        path: The file; not written atomically.
+        array: Shape ``(channel, i, j, k)``.
+        geometry: The grid.
+        kind: What several channels are: the parts of a vector as in ITK, or a list of images as in 3D Slicer.
+        pairs: Key/value pairs for the header.
+    """
     affine = LPS_TO_RAS @ geometry.affine
     is_vector = len(array) > 1
     sizes = [*([len(array)] if is_vector else []), *geometry.shape]
@@ -89,14 +116,15 @@ def write_nrrd(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
         "space": "left-posterior-superior",
         "sizes": " ".join(map(str, sizes)),
         "space directions": " ".join(directions),
-        "kinds": ("vector " if is_vector else "") + "domain domain domain",
+        "kinds": (f"{kind} " if is_vector else "") + "domain domain domain",
         "endian": "little",
         "encoding": "gzip",
         "space origin": _vector(affine[:3, 3]),
     }
     voxels = np.ascontiguousarray(array.transpose(3, 2, 1, 0)).astype(array.dtype.newbyteorder("<"), copy=False)
     with path.open("wb") as file:
-        file.write(b"NRRD0004\n" + "".join(f"{key}: {value}\n" for key, value in header.items()).encode() + b"\n")
+        file.write(b"NRRD0004\n" + "".join(f"{key}: {value}\n" for key, value in header.items()).encode())
+        file.write("".join(f"{_escaped(key)}:={_escaped(value)}\n" for key, value in pairs.items()).encode() + b"\n")
         with gzipped(file) as stream:
             stream.write(voxels.data)
 
@@ -236,3 +264,13 @@ def _entry(header: Mapping[str, str], key: str, axis: int, default: float) -> fl
 
 def _vector(numbers: NDArray[np.float64]) -> str:
     return f"({','.join(repr(float(number)) for number in numbers)})"
+
+
+def _escaped(text: str) -> str:
+    """Text of a key/value pair; a pair is one line."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", " ")
+
+
+def _unescaped(text: str) -> str:
+    plain = re.sub(r"\\(n|\\)", lambda match: "\n" if match[1] == "n" else "\\", text)
+    return plain.encode("latin-1").decode("utf-8", "replace")
