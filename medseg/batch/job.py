@@ -48,7 +48,9 @@ class TaskMaker:
     def task(self, study: StudyFiles) -> StudyTask:
         """The task of a study."""
         version = hashlib.sha256(f"{study.version} {study.damaged} {self.digest}".encode()).hexdigest()[:32]
-        return StudyTask(study.name, study.paths, version, study.damaged)
+        beside = f"{study.damaged} empty or damaged files lie beside its files"
+        problem = f"{beside}, so slices may be missing; mend or remove them" if study.damaged else ""
+        return StudyTask(study.name, study.paths, version, problem)
 
 
 @dataclass(frozen=True, eq=False)

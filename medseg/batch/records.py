@@ -31,13 +31,13 @@ class StudyTask:
         name: Pseudonym of the study.
         paths: Its files.
         version: Changes when the study, the model or what is wanted of it changes.
-        damaged: How many damaged files lie beside them.
+        problem: Why it cannot be done, known before any file is read; empty if nothing is known.
     """
 
     name: str
     paths: tuple[str, ...] = field(repr=False)
     version: str
-    damaged: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True)

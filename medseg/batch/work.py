@@ -148,11 +148,8 @@ class StudyWorker:
 
     def _matches(self, task: StudyTask) -> list[_Match] | str:
         """What is to be predicted, or why nothing is."""
-        if task.damaged:
-            raise DataError(
-                f"{task.damaged} empty or damaged files lie beside its files, so slices may be missing; "
-                "repair or remove them"
-            )
+        if task.problem:
+            raise DataError(task.problem)
         inventory = sort_series([Path(path) for path in task.paths], fill_gaps=self._settings.fill_gaps)
         if inventory.unreadable:
             raise DataError(f"{inventory.unreadable} of its files are damaged, so slices may be missing")

@@ -32,7 +32,7 @@ _IMAGE = (
     *(0x00200032, 0x00200037, 0x00280030, 0x00180050, 0x00280008, 0x00280010, 0x00280011, 0x00280301),
     *(0x00282110, 0x00282112, 0x00282114, 0x52009229, 0x52009230),
 )
-_NEEDED = {"StudyInstanceUID": "study", "SeriesInstanceUID": "series", "SOPInstanceUID": "instance"}
+_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,10 +125,10 @@ def _header(series: Series, number: int) -> Dataset:
 
 
 def _check_uids(headers: Sequence[Dataset]) -> None:
-    for keyword, what in _NEEDED.items():
+    for keyword in _NEEDED:
         if not all(header.get(keyword) for header in headers):
             raise StudyError(
-                f"a file has no {what} instance UID, so no DICOM object can refer to it; write NIfTI or NRRD instead"
+                f"a file has no {keyword}, so no DICOM object can refer to it; write NIfTI or NRRD instead"
             )
     uids = {str(header.SOPInstanceUID) for header in headers}
     if len(uids) < len(headers):
