@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,14 @@ from .arguments import Device, DeviceOption, FormName, FormsOption, JsonFlag
 from .console import ConsoleProgress, print_line, print_table
 
 if TYPE_CHECKING:
-    from medseg.pipelines.batch import BatchOptions, BatchRun
+    from medseg.batch.session import BatchOptions, BatchRun
+
+
+class Origin(StrEnum):
+    """Where studies are taken from."""
+
+    folder = "folder"
+    dicomweb = "dicomweb"
 
 
 class WhichSeries(StrEnum):
@@ -36,9 +44,24 @@ class EngineChoice(StrEnum):
 
 def batch(
     bundle: Annotated[Path, typer.Argument(help="The model.")],
-    folder: Annotated[Path, typer.Argument(help="Folder of DICOM studies, at any depth.")],
+    studies: Annotated[
+        str, typer.Argument(help="Folder of DICOM studies, at any depth; with --from dicomweb the server's URL.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the results.", show_default="none; required")
+    ] = None,
+    origin: Annotated[Origin, typer.Option("--from", help="Where the studies are.")] = Origin.folder,
+    query: Annotated[
+        list[str] | None,
+        typer.Option(help="With --from dicomweb: KEYWORD=VALUE that studies match.", show_default="all studies"),
+    ] = None,
+    token: Annotated[
+        Path | None,
+        typer.Option(help="With --from dicomweb: file with an access token or user:password.", show_default="none"),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(help="With --from dicomweb: authorities for the server, PEM.", show_default="the system's"),
     ] = None,
     write: FormsOption = None,
     series: Annotated[
@@ -85,10 +108,14 @@ def batch(
     """Predict whole folders of DICOM studies; what was stopped goes on where it was."""
     from medseg.batch.engine import Limits
     from medseg.batch.outputs import Form
+    from medseg.batch.session import BatchOptions, EngineName
     from medseg.inference.predictor import PredictionSettings
-    from medseg.pipelines.batch import BatchOptions, EngineName
+    from medseg.io.dicom_web import DicomWeb
+    from medseg.io.http_client import Server
+    from medseg.pipelines.batch import batch as run_batch
+    from medseg.pipelines.batch import batch_from_web
 
-    _check_choices(output, dry_run=dry_run, watch=watch)
+    _check_choices(output, origin, dry_run=dry_run, watch=watch)
     options = BatchOptions(
         forms=tuple(Form(one.value) for one in write or (FormName.seg, FormName.sr)),
         prediction=PredictionSettings(device.value, mirror=mirror),
@@ -104,20 +131,38 @@ def batch(
         report=report,
     )
     if dry_run or output is None:
-        _foresee(bundle, folder, options, as_json=as_json)
+        _foresee(bundle, Path(studies), options, as_json=as_json)
+    elif origin is Origin.dicomweb:
+        source = (DicomWeb(Server(studies, token, ca)), read_filters(query or []))
+        tell_run(batch_from_web(bundle, *source, output, options, ConsoleProgress()), output, options, as_json=as_json)
     elif watch:
-        _watch((bundle, folder, output), options, parse_duration(quiet), as_json=as_json)
+        _watch((bundle, Path(studies), output), options, parse_duration(quiet), as_json=as_json)
     else:
-        from medseg.pipelines.batch import batch as run_batch
-
-        _tell(run_batch(bundle, folder, output, options, ConsoleProgress()), output, options, as_json=as_json)
+        tell_run(run_batch(bundle, Path(studies), output, options, ConsoleProgress()), output, options, as_json=as_json)
 
 
-def _check_choices(output: Path | None, *, dry_run: bool, watch: bool) -> None:
+def read_filters(texts: Sequence[str]) -> dict[str, str]:
+    """Values by DICOM keyword from texts such as ``StudyDate=20260101-``.
+
+    Raises:
+        InputError: If a text is not of that form.
+    """
+    filters: dict[str, str] = {}
+    for text in texts:
+        keyword, equals, value = text.partition("=")
+        if not (keyword and equals and value):
+            raise InputError(f"--query {text!r} is not of the form KEYWORD=VALUE")
+        filters[keyword] = value
+    return filters
+
+
+def _check_choices(output: Path | None, origin: Origin, *, dry_run: bool, watch: bool) -> None:
     if output is None and not dry_run:
         raise InputError("name the folder for the results by -o; --dry-run shows what would be done without one")
     if dry_run and watch:
         raise InputError("--dry-run and --watch are two different jobs; give one of them")
+    if origin is Origin.dicomweb and (dry_run or watch):
+        raise InputError("--from dicomweb goes with neither --dry-run nor --watch, which look into a folder")
 
 
 def _foresee(bundle: Path, folder: Path, options: BatchOptions, *, as_json: bool) -> None:
@@ -134,7 +179,7 @@ def _watch(places: tuple[Path, Path, Path], options: BatchOptions, quiet_s: floa
     from medseg.pipelines.batch import watch
 
     stop = stop_on_signals()
-    _tell(watch(*places, options, quiet_s, stop, ConsoleProgress()), places[2], options, as_json=as_json)
+    tell_run(watch(*places, options, quiet_s, stop, ConsoleProgress()), places[2], options, as_json=as_json)
 
 
 def stop_on_signals() -> threading.Event:
@@ -145,7 +190,7 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def _tell(run: BatchRun, output: Path, options: BatchOptions, *, as_json: bool) -> None:
+def tell_run(run: BatchRun, output: Path, options: BatchOptions, *, as_json: bool) -> None:
     """One table, how fast it was, where to look; exit code 1 if any study has failed."""
     print_table(run.rows(), as_json=as_json)
     if run.ended:

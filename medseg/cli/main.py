@@ -14,7 +14,9 @@ from medseg.core.messages import route_logs
 from .arguments import Device, DeviceOption, JsonFlag, read_channels
 from .batch import batch
 from .console import ConsoleProgress, print_error, print_line, print_table
+from .convert import convert
 from .deidentify import deidentify
+from .listen import listen
 
 app = typer.Typer(
     name="medseg",
@@ -166,6 +168,8 @@ def evaluate(
 
 
 app.command()(batch)
+app.command()(convert)
+app.command()(listen)
 app.command()(deidentify)
 
 

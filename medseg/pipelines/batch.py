@@ -3,106 +3,28 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from functools import partial
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medseg.batch.discover import Found, StudyFiles, find_studies
-from medseg.batch.engine import Engine, Limits, ListedTasks, LocalEngine, Tasks
-from medseg.batch.job import Job, TaskMaker
-from medseg.batch.manifest import Manifest, open_manifest
-from medseg.batch.outputs import Form, completed
-from medseg.batch.overview import overview_page, summary_csv
-from medseg.batch.ray import RayEngine
-from medseg.batch.records import Status, StudyResult, StudyTask
-from medseg.batch.select import Choice, Which, choose
+from medseg.batch.discover import Found, StudyFiles, find_studies, study_name
+from medseg.batch.engine import ListedTasks
+from medseg.batch.fetch import WebTasks, web_study
+from medseg.batch.select import choose
+from medseg.batch.session import BatchOptions, BatchRun, open_session, work_settings
 from medseg.batch.watch import WatchedTasks, Watcher
-from medseg.batch.work import STUDIES, Model, WorkSettings, model_digest, open_model, open_worker
-from medseg.config.load import load_selection
+from medseg.batch.work import Model, open_model
 from medseg.core.errors import InputError
-from medseg.core.files import existing, write_text
+from medseg.core.files import existing
 from medseg.core.progress import SILENT, Progress
-from medseg.core.pseudonyms import load_key
 from medseg.deid.names import SERIES, name_of
-from medseg.inference.devices import DeviceName
-from medseg.inference.predictor import PredictionSettings
+from medseg.io.dicom_web import DicomWeb
+from medseg.io.spool import open_spool
 from medseg.io.studies import sort_series
 
-REPORT, TABLE = "report.html", "studies.csv"
+SPOOL = "spool"
 _SECONDS_BETWEEN_LOOKS = 5.0
-
-
-class EngineName(StrEnum):
-    """What does the studies."""
-
-    LOCAL = "local"
-    RAY = "ray"
-
-
-@dataclass(frozen=True)
-class BatchOptions:
-    """What varies between runs.
-
-    Attributes:
-        forms: What is written of each result.
-        prediction: How the model predicts.
-        rules: YAML file with rules for series, instead of the bundle's.
-        which: Whether the best series of a study is predicted, or every one that fits.
-        any_size: Take series unlike the training images in size too.
-        fill_gaps: Interpolate missing slices.
-        key: File of the project key; None for the user's own.
-        limits: Processes (0 for one a GPU, or one), studies in hand, time limit.
-        engine: Where the work is done.
-        cluster: Address of a Ray cluster; None starts one on this machine.
-        retry: Try studies that failed in an earlier run again.
-        report: Write ``report.html`` at the end.
-    """
-
-    forms: tuple[Form, ...] = (Form.SEG, Form.REPORT)
-    prediction: PredictionSettings = field(default_factory=PredictionSettings)
-    rules: Path | None = None
-    which: Which = "best"
-    any_size: bool = False
-    fill_gaps: bool = False
-    key: Path | None = None
-    limits: Limits = field(default_factory=lambda: Limits(processes=0))
-    engine: EngineName = EngineName.LOCAL
-    cluster: str | None = None
-    retry: bool = True
-    report: bool = False
-
-
-@dataclass(frozen=True)
-class BatchRun:
-    """What a run did.
-
-    Attributes:
-        counts: Studies by status, those of earlier runs among them.
-        ended: How many studies came to an end in this run.
-        seconds: How long that took, from the first study on.
-        others: Files that are not DICOM.
-        unreadable: Files that are empty or damaged.
-    """
-
-    counts: dict[Status, int]
-    ended: int
-    seconds: float
-    others: int = 0
-    unreadable: int = 0
-
-    @property
-    def has_failures(self) -> bool:
-        """Whether a study has failed."""
-        return bool(self.counts.get(Status.FAILED))
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One row a status."""
-        return [{"status": str(status), "studies": self.counts.get(status, 0)} for status in Status]
 
 
 def batch(
@@ -126,14 +48,56 @@ def batch(
         InputError: If nothing is there, or the output belongs to another model or a run that is going on.
         OutputError: If the manifest cannot be written.
     """
-    options = options or BatchOptions()
-    with _begun(bundle, folder, output, options) as begun:
-        found = find_studies(folder, begun.model.key, progress)
+    _check_apart(folder, output)
+    with open_session(bundle, output, options or BatchOptions(), progress) as session:
+        found = find_studies(folder, session.model.key, progress)
         _check_found(found, folder, progress)
-        left = begun.job.left(begun.maker.task(study) for study in found.studies)
+        left = session.left(found.studies)
         progress.start("studies", len(left))
-        ended, seconds = _run(begun, ListedTasks(left), progress)
-        return _finished(begun, BatchRun({}, ended, seconds, found.others, found.unreadable))
+        run = session.run(ListedTasks(left))
+        progress.finish()
+        return replace(run, others=found.others, unreadable=found.unreadable)
+
+
+def batch_from_web(
+    bundle: Path,
+    server: DicomWeb,
+    filters: Mapping[str, str],
+    output: Path,
+    options: BatchOptions | None = None,
+    progress: Progress = SILENT,
+) -> BatchRun:
+    """Predict every study on a DICOMweb server that a model fits; else as ``batch``.
+
+    Studies are fetched one by one, a few ahead of their turn, and lie in ``output/spool`` as long as they are needed.
+
+    Args:
+        bundle: Folder of the model.
+        server: Where the studies are.
+        filters: Values by DICOM keyword that studies have to match.
+        output: Folder for the results.
+        options: What varies.
+        progress: Told of each study.
+
+    Raises:
+        InputError: If no study matches; else as ``batch``.
+        ReadError: If the server does not answer.
+        OutputError: As ``batch``.
+    """
+    with open_session(bundle, output, options or BatchOptions(), progress) as session:
+        studies = {study_name(session.model.key, study.uid): study for study in server.find_studies(filters)}
+        if not studies:
+            raise InputError("the server has no study that matches")
+        left = session.left(web_study(study, name) for name, study in studies.items())
+        progress.start("studies", len(left))
+        with open_spool(output / SPOOL, session.model.key) as spool:
+            tasks = WebTasks(server, spool, left, {name: study.uid for name, study in studies.items()})
+            try:
+                run = session.run(tasks)
+            finally:
+                tasks.close()
+        progress.finish()
+        return run
 
 
 def watch(
@@ -149,13 +113,12 @@ def watch(
 
     As ``batch``. Studies that are there already are taken too.
     """
-    with _begun(bundle, folder, output, options) as begun:
-        watcher = Watcher(folder, begun.model.key, quiet_s)
+    _check_apart(folder, output)
+    with open_session(bundle, output, options, progress) as session:
+        watcher = Watcher(folder, session.model.key, quiet_s)
         every_s = min(_SECONDS_BETWEEN_LOOKS, quiet_s / 2)
-        tasks = WatchedTasks(watcher, begun.left, every_s, stop)
         progress.note(f"watching; a study is taken when its files have rested for {quiet_s:g} s; Ctrl-C ends it")
-        ended, seconds = _run(begun, tasks, progress)
-        return _finished(begun, BatchRun({}, ended, seconds))
+        return session.run(WatchedTasks(watcher, session.left, every_s, stop))
 
 
 def foresee(bundle: Path, folder: Path, options: BatchOptions, progress: Progress = SILENT) -> list[dict[str, Any]]:
@@ -164,7 +127,7 @@ def foresee(bundle: Path, folder: Path, options: BatchOptions, progress: Progres
     Raises:
         BundleError, InputError: As ``batch``.
     """
-    model = open_model(_settings(bundle, Path(), options))
+    model = open_model(work_settings(bundle, Path(), options))
     found = find_studies(existing(folder), model.key, progress)
     _check_found(found, folder, progress)
     progress.start("choosing series", len(found.studies))
@@ -178,62 +141,12 @@ def foresee(bundle: Path, folder: Path, options: BatchOptions, progress: Progres
 
 def rule_rows(bundle: Path, options: BatchOptions) -> list[dict[str, str]]:
     """The rules by which series are chosen, one row a channel."""
-    return open_model(_settings(bundle, Path(), options)).rules.rows()
+    return open_model(work_settings(bundle, Path(), options)).rules.rows()
 
 
-def worker_count(device: DeviceName) -> int:
-    """Processes where nobody said how many: one a GPU, else one, which uses all cores."""
-    import torch
-
-    return max(1, torch.cuda.device_count()) if device in ("auto", "cuda") else 1
-
-
-@dataclass(frozen=True, eq=False)
-class _Begun:
-    """A batch that is going on."""
-
-    job: Job
-    maker: TaskMaker
-    model: Model
-    engine: Engine
-    options: BatchOptions
-
-    def left(self, studies: Any) -> list[StudyTask]:
-        return self.job.left(self.maker.task(study) for study in studies)
-
-
-@contextmanager
-def _begun(bundle: Path, folder: Path, output: Path, options: BatchOptions) -> Iterator[_Begun]:
+def _check_apart(folder: Path, output: Path) -> None:
     if output.resolve().is_relative_to(existing(folder).resolve()):
         raise InputError("the output folder lies in the folder of the studies; results would be taken for studies")
-    settings = _settings(bundle, output, options)
-    model = open_model(settings)
-    load_key(settings.key, outside=output)
-    with open_manifest(output, model_digest(bundle)) as manifest:
-        job = Job(output, manifest, options.retry)
-        job.begin(settings)
-        yield _Begun(job, TaskMaker.of(settings), model, _engine(settings, options), options)
-
-
-def _settings(bundle: Path, output: Path, options: BatchOptions) -> WorkSettings:
-    return WorkSettings(
-        bundle=bundle.absolute(),
-        output=output.absolute(),
-        key=options.key.absolute() if options.key else None,
-        forms=completed(options.forms),
-        prediction=options.prediction,
-        selection=load_selection(options.rules) if options.rules else None,
-        any_size=options.any_size,
-        which=options.which,
-        fill_gaps=options.fill_gaps,
-    )
-
-
-def _engine(settings: WorkSettings, options: BatchOptions) -> Engine:
-    if options.engine is EngineName.RAY:
-        return RayEngine(partial(open_worker, settings, 1), options.limits, options.cluster)
-    here = replace(options.limits, processes=options.limits.processes or worker_count(options.prediction.device))
-    return LocalEngine(partial(open_worker, settings, here.processes), here)
 
 
 def _check_found(found: Found, folder: Path, progress: Progress) -> None:
@@ -248,7 +161,7 @@ def _check_found(found: Found, folder: Path, progress: Progress) -> None:
 
 def _foreseen(study: StudyFiles, model: Model, options: BatchOptions) -> Iterator[dict[str, Any]]:
     inventory = sort_series([Path(path) for path in study.paths], fill_gaps=options.fill_gaps)
-    choice: Choice = choose(inventory.series, model.rules, options.which)
+    choice = choose(inventory.series, model.rules, options.which)
     for one in choice.considered:
         series = one.series
         spacing = " x ".join(f"{mm:.3g}" for mm in series.geometry.spacing) if series.geometry else ""
@@ -261,37 +174,3 @@ def _foreseen(study: StudyFiles, model: Model, options: BatchOptions) -> Iterato
             "taken as": ", ".join(one.channels),
             "why not": one.reason,
         }
-
-
-def _run(begun: _Begun, tasks: Tasks, progress: Progress) -> tuple[int, float]:
-    """How many studies ended, and how long it took."""
-    started, ended = time.monotonic(), 0
-    for result in begun.job.run(begun.engine, tasks):
-        ended += 1
-        progress.advance()
-        _tell(result, progress)
-    return ended, time.monotonic() - started
-
-
-def _tell(result: StudyResult, progress: Progress) -> None:
-    if result.status is not Status.DONE:
-        progress.note(f"{result.name}: {result.status}, {result.reason}")
-    elif result.flags:
-        odd = [f"{one.target}: {flag}" for one in result.measured for flag in one.flags]
-        progress.note(f"{result.name}: done, look at {'; '.join(odd)}")
-
-
-def _finished(begun: _Begun, run: BatchRun) -> BatchRun:
-    folder, manifest = begun.job.folder, begun.job.manifest
-    targets = begun.model.bundle.scheme.targets
-    write_text(folder / TABLE, summary_csv(manifest, targets))
-    if begun.options.report:
-        write_report(folder, manifest, begun.model)
-    return BatchRun(manifest.counts(), run.ended, run.seconds, run.others, run.unreadable)
-
-
-def write_report(folder: Path, manifest: Manifest, model: Model) -> None:
-    """Write ``report.html`` of what the manifest holds."""
-    colours = {one.name: one.colour for one in model.bundle.scheme.target_structures}
-    text = overview_page(manifest, folder / STUDIES, colours, model.rules.facts.structures)
-    write_text(folder / REPORT, text)
