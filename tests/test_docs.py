@@ -11,13 +11,15 @@ import typer
 
 import medseg
 from medseg.cli.main import app
+from medseg.core.anatomy import entries
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path for path in (ROOT / "docs").rglob("*.md") if "generated" not in path.parts and "_build" not in path.parts
 )
 TEXTS = [*PAGES, *sorted(ROOT.glob("*.md"))]
-GENERATED = [f"reference/generated/{page}.md" for page in ("cli", "configuration", "deidentification", "python")]
+_PAGES = ("cli", "configuration", "deidentification", "python", "structures")
+GENERATED = [f"reference/generated/{page}.md" for page in _PAGES]
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 reference = pytest.importorskip("generated_reference", reason="needs sphinx, from the extra docs")
@@ -72,6 +74,12 @@ def test_the_deidentification_reference_lists_every_row_and_every_key():
     assert "| (0010,0020) | Patient ID | Z/D |  |" in rows
     assert "| (0008,1030) | Study Description | X | clean_descriptors: C |" in rows
     assert all(f"| `{key}` |" in page for key in medseg.DeidProfile.model_fields)
+
+
+def test_the_reference_of_structures_lists_every_line_of_the_dictionary():
+    page = reference.structures_page()
+    assert page.count("\n| ") == len(entries()) + 2
+    assert "| kidney |  | left, right | 64033007 SCT Kidney | Anatomical Structure | `60 130 185` |" in page
 
 
 @pytest.mark.parametrize("page", [page for page in TEXTS if runnable_blocks(page.read_text("utf-8"))], ids=name)

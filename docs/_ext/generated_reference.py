@@ -21,6 +21,7 @@ import medseg
 from medseg.cli.main import app as cli
 from medseg.config import sections
 from medseg.config.deid import DeidProfile, Option
+from medseg.core.anatomy import entries
 from medseg.deid.table import Rule, read_table
 
 
@@ -87,6 +88,28 @@ def deidentification_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def structures_page() -> str:
+    """The dictionary of structures."""
+    text = (
+        "Names of structures that medseg knows, with the code that goes into DICOM objects and the recommended colour. "
+        "Case, `_`, `-`, CamelCase and plurals do not count. A structure with two sides is known as `left kidney`, "
+        "`kidney_left`, `Kidney_L` and the like, a lighter colour on the left, a darker one on the right. What a data "
+        "set or a configuration says itself counts more. Codes are SNOMED CT (SCT) and NCI Thesaurus (NCIt)."
+    )
+    rows = [
+        (
+            one.known.name,
+            ", ".join(one.synonyms),
+            "left, right" if one.sided else "",
+            f"{one.known.code.value} {one.known.code.scheme} {one.known.code.meaning}",
+            one.known.category.meaning if one.known.category else "Anatomical Structure",
+            f"`{' '.join(map(str, one.known.colour))}`",
+        )
+        for one in entries()
+    ]
+    return f"# Structures\n\n{text}\n\n{_table(('name', 'also', 'sides', 'code', 'category', 'colour'), rows)}\n"
+
+
 def _rule_row(rule: Rule) -> tuple[str, str, str, str]:
     tag = f"({rule.tag[:4]},{rule.tag[4:]})" if len(rule.tag) == 8 else "odd groups"
     options = [f"{option.value}: {rule.options[option]}" for option in Option if option in rule.options]
@@ -106,6 +129,7 @@ def _write_pages(app: Sphinx) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pages = {
         "python.md": python_page(),
+        "structures.md": structures_page(),
         "cli.md": cli_page(),
         "configuration.md": configuration_page(),
         "deidentification.md": deidentification_page(),

@@ -13,7 +13,7 @@ from medseg.core.progress import SILENT, Progress
 from medseg.core.pseudonyms import ProjectKey
 from medseg.deid.names import STUDY, name_of
 from medseg.io.dicom_identity import FileIdentity, read_file_identity
-from medseg.io.listing import list_files
+from medseg.io.listing import SHUT_FOLDER, TOO_DEEP, list_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,8 @@ class StudyFiles:
         name: Pseudonym of the study.
         paths: Its files, sorted; they stay out of the ``repr``.
         version: Changes when an instance comes, goes or changes its size; says nothing of who it is.
-        damaged: How many files beside them, in the same folders, are empty or damaged DICOM files; nobody knows whose.
+        damaged: How many files beside them, in the same folders, are empty, damaged or may not be read; nobody knows
+            whose they are.
     """
 
     name: str
@@ -39,8 +40,8 @@ class Found:
 
     Attributes:
         studies: Sorted by name.
-        others: Files that are not DICOM, or of no study.
-        unreadable: Files that are empty, or DICOM and damaged in their first elements.
+        others: Files that are not DICOM, and links and devices, which are not followed.
+        unreadable: Files that are empty or damaged in their first elements, and files and folders that may not be read.
     """
 
     studies: tuple[StudyFiles, ...]
@@ -65,8 +66,9 @@ def find_studies(folder: Path, key: ProjectKey, progress: Progress = SILENT) -> 
     for path in listing.files:
         sorter.take(path)
         progress.advance()
-    sorter.lost(listing.empty)
-    return sorter.found(listing.passed.total() - len(listing.empty))
+    sorter.lost(listing.lost)
+    shut = listing.passed[SHUT_FOLDER] + listing.passed[TOO_DEEP]
+    return sorter.found(others=listing.passed.total() - len(listing.lost) - shut, shut=shut)
 
 
 class StudySorter:
@@ -97,10 +99,10 @@ class StudySorter:
         """Note files that cannot be put with a study."""
         self._damaged.update(str(path.parent) for path in paths)
 
-    def found(self, passed: int = 0) -> Found:
-        """All studies, once every file was taken; ``passed`` more files were not even opened."""
+    def found(self, others: int = 0, shut: int = 0) -> Found:
+        """All studies, once every file was taken; so many more files and folders were not even opened."""
         studies = (study_of(name, files, self._damaged) for name, files in sorted(self._studies.items()))
-        return Found(tuple(studies), self._others + passed, self._damaged.total())
+        return Found(tuple(studies), self._others + others, self._damaged.total() + shut)
 
 
 def study_of(name: str, files: Iterable[tuple[str, bytes]], damaged: Mapping[str, int]) -> StudyFiles:

@@ -217,12 +217,13 @@ class LocalEngine:
         self._remove(process)
         if not was_ready:
             raise InputError(f"a worker process ended before it could begin ({_cause(code)})")
+        was_at_work = any(hand.stage is not None for hand in process.hands.values())
         for hand in process.hands.values():
             if hand.task.name in self._alone:
                 self._alone.discard(hand.task.name)
                 yield _failed(hand.task, f"its process died twice, {_cause(code)}")
-            elif hand.stage is None and len(process.hands) > 1:
-                self._again.append(hand.task)  # it was not worked at, so it is not to blame
+            elif hand.stage is None and was_at_work:
+                self._again.append(hand.task)  # it was not worked at and others were, so it is not to blame
             else:
                 self._suspects.append(hand.task)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import platform
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 
 import medseg
+from medseg.core.errors import OutputError
 
 from .discover import StudyFiles
 from .engine import Engine, Tasks
@@ -23,6 +26,7 @@ from .records import Status, StudyResult, StudyTask
 from .work import STUDIES, WorkSettings, model_digest
 
 _LEFTOVERS = (".partial-", ".old-")
+_WAITS_S = (0.0, 0.1, 0.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class TaskMaker:
     def task(self, study: StudyFiles) -> StudyTask:
         """The task of a study."""
         version = hashlib.sha256(f"{study.version} {study.damaged} {self.digest}".encode()).hexdigest()[:32]
-        beside = f"{study.damaged} empty or damaged files lie beside its files"
+        beside = f"{study.damaged} files that are empty, damaged or may not be read lie beside its files"
         problem = f"{beside}, so slices may be missing; mend or remove them" if study.damaged else ""
         return StudyTask(study.name, study.paths, version, problem)
 
@@ -62,11 +66,12 @@ class Job:
     retry: bool = True
 
     def begin(self, settings: WorkSettings) -> None:
-        """Sweep up after a run that was killed, and note that another one begins."""
-        studies = self.folder / STUDIES
-        for path in studies.iterdir() if studies.is_dir() else ():
-            if path.name.startswith(_LEFTOVERS):
-                shutil.rmtree(path)
+        """Sweep up after a run that was killed, and note that another one begins.
+
+        Raises:
+            OutputError: If what was left behind cannot be removed.
+        """
+        self._sweep()
         self.manifest.begin(versions(), {"forms": list(settings.forms), "series": settings.which})
 
     def left(self, tasks: Iterable[StudyTask]) -> list[StudyTask]:
@@ -77,14 +82,34 @@ class Job:
         tasks = list(tasks)
         self.manifest.expect(tasks)
         known = self.manifest.statuses()
-        return [task for task in tasks if not self._is_settled(task, known[task.name][1])]
+        left = [task for task in tasks if not self._is_settled(task, known[task.name][1])]
+        self.manifest.wait_again(task.name for task in left)
+        return left
 
     def run(self, engine: Engine, tasks: Tasks) -> Iterator[StudyResult]:
-        """What became of each study, once it is in the manifest."""
-        for result in engine.run(tasks):
-            self.manifest.record(result)
-            tasks.ended(result)
-            yield result
+        """What became of each study, once it is in the manifest; worker processes that were ended leave nothing behind.
+
+        A study that was not done keeps no results of an earlier version, which would be taken for its own.
+
+        Raises:
+            OutputError: If the manifest cannot be written, or old results cannot be removed.
+        """
+        try:
+            for result in engine.run(tasks):
+                if result.status is not Status.DONE:
+                    _remove(self.folder / STUDIES / result.name)
+                self.manifest.record(result)
+                tasks.ended(result)
+                yield result
+        finally:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what atomic writing leaves behind when it is killed."""
+        for folder in (self.folder, self.folder / STUDIES):
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.name.startswith(_LEFTOVERS):
+                    _remove(path)
 
     def _is_settled(self, task: StudyTask, status: Status) -> bool:
         folder = self.folder / STUDIES / task.name
@@ -100,6 +125,20 @@ class Job:
             return False
         self.manifest.record(receipt)
         return True
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder, into which a process that is about to end may still be writing."""
+    for wait_s in _WAITS_S:
+        time.sleep(wait_s)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        if not path.exists():
+            return
+    raise OutputError(f"{path.name!r} in the output folder cannot be removed; remove it, and start again")
 
 
 def versions() -> dict[str, str]:

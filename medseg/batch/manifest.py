@@ -44,7 +44,11 @@ _EXPECT = (
     "INSERT INTO studies (study, version, status) VALUES (?, ?, 'waiting') ON CONFLICT (study) DO UPDATE "
     "SET version = excluded.version, status = 'waiting', reason = '' WHERE version <> excluded.version"
 )
-_WAIT = "UPDATE studies SET status = 'waiting' WHERE study = ?"
+_WAIT = "UPDATE studies SET status = 'waiting', reason = '' WHERE study = ?"
+_FORGET = (
+    ("DELETE FROM results WHERE study IN (SELECT study FROM studies WHERE status = 'waiting')", [()]),
+    ("DELETE FROM outputs WHERE study IN (SELECT study FROM studies WHERE status = 'waiting')", [()]),
+)
 _RECORD = (
     "INSERT INTO studies VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?) ON CONFLICT (study) DO UPDATE SET "
     "version = excluded.version, status = excluded.status, reason = excluded.reason, attempts = attempts + 1, "
@@ -80,11 +84,11 @@ class Manifest:
 
     def expect(self, tasks: Iterable[StudyTask]) -> None:
         """Note that studies are to be done; one of another version than before waits again."""
-        self._apply((_EXPECT, [(task.name, task.version) for task in tasks]))
+        self._apply((_EXPECT, [(task.name, task.version) for task in tasks]), *_FORGET)
 
     def wait_again(self, studies: Iterable[str]) -> None:
         """Note that studies are to be done once more."""
-        self._apply((_WAIT, [(name,) for name in studies]))
+        self._apply((_WAIT, [(name,) for name in studies]), *_FORGET)
 
     def record(self, result: StudyResult) -> None:
         """Write down what became of a study, in the place of what was known of it."""
@@ -142,7 +146,7 @@ class Manifest:
             self._transact(changes)
         except sqlite3.OperationalError as error:
             reserve = self._folder / _RESERVE
-            if not reserve.exists():
+            if not (_is_full(error) and reserve.exists()):
                 raise _explained(error) from None
             reserve.unlink()
             try:
@@ -166,24 +170,21 @@ class Manifest:
 def open_manifest(folder: Path, model: str) -> Iterator[Manifest]:
     """The manifest of a model's batch in ``folder``, made if there is none; one process may hold it at a time.
 
+    Args:
+        folder: The output folder; made if it is not there.
+        model: Tells the model, and the key that makes the names, from others.
+
     Raises:
         InputError: If it belongs to another model, is none, or another process holds it.
         OutputError: If it cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / _LOCK, timeout=0), contextlib.closing(_connected(folder / FILE)) as connection:
+        with _locked(folder), contextlib.closing(_connected(folder / FILE)) as connection:
             _prepare(connection, model)
             _reserve(folder)
             yield Manifest(folder, connection)
-    except Timeout:
-        raise InputError(
-            "another run works on this output folder; wait for it to end, or name another folder"
-        ) from None
     except sqlite3.DatabaseError as error:
         raise _explained(error) from None
-    except OSError as error:
-        raise OutputError(f"the output folder cannot be written to ({error.strerror})") from error
 
 
 @contextlib.contextmanager
@@ -197,11 +198,32 @@ def read_manifest(folder: Path) -> Iterator[Manifest]:
     if not path.is_file():
         raise InputError(f"{str(folder)!r} holds no {FILE}, so no batch has run there")
     try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
+        # Read-only, SQLite could not undo what a run that was killed has left unfinished.
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=10)
         with contextlib.closing(connection):
+            connection.execute("PRAGMA query_only = ON")
             yield Manifest(folder, connection)
     except sqlite3.DatabaseError as error:
         raise _explained(error) from None
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder, made if it is not there, is nobody else's as long as the block lasts."""
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            "another run works on this output folder; wait for it to end, or name another folder"
+        ) from None
+    except OSError as error:
+        raise OutputError(f"the output folder cannot be written to ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _connected(path: Path) -> sqlite3.Connection:
@@ -219,7 +241,9 @@ def _prepare(connection: sqlite3.Connection, model: str) -> None:
     if form != _FORM:
         raise InputError(f"{FILE} was written by another version of medseg; name another output folder")
     if found != model:
-        raise InputError("the output folder holds the results of another model; name another folder for this one")
+        raise InputError(
+            "the output folder holds the results of another model, or names by another key; name another folder"
+        )
 
 
 def _reserve(folder: Path) -> None:
@@ -227,6 +251,11 @@ def _reserve(folder: Path) -> None:
     if not reserve.exists():
         with contextlib.suppress(OSError):  # on a full disk there is none; it is a help and not a need
             reserve.write_bytes(bytes(_RESERVED_BYTES))
+
+
+def _is_full(error: sqlite3.OperationalError) -> bool:
+    """Whether room may help."""
+    return any(word in str(error) for word in ("full", "I/O"))
 
 
 def _explained(error: sqlite3.DatabaseError) -> InputError | OutputError:

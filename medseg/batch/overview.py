@@ -127,8 +127,8 @@ def _odd(rows: Sequence[StudyRow], studies: Path) -> list[Html]:
             f"border of the image, or missing.{more}",
             muted=True,
         ),
-        page.table(("study", "structure", "what"), lines, text_columns=3),
         page.gallery(pictures),
+        page.folded("all of it as a table", [page.table(("study", "structure", "what"), lines, text_columns=3)]),
     ]
 
 

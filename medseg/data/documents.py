@@ -16,31 +16,31 @@ _SHOWN = 3
 M = TypeVar("M", bound=BaseModel)
 
 
-def read_text(path: Path) -> str:
-    """The text of a small UTF-8 file, with or without a byte order mark.
+def read_text(path: Path, largest: int = LARGEST_DOCUMENT) -> str:
+    """The text of a UTF-8 file of at most so many bytes, with or without a byte order mark.
 
     Raises:
         InputError: If it does not exist.
         ReadError: If it is too large, not readable or not UTF-8.
     """
     try:
-        if existing(path).stat().st_size > LARGEST_DOCUMENT:
-            raise ReadError(f"{path.name}: larger than {LARGEST_DOCUMENT // 2**20} MiB, so no list of cases or labels")
+        if existing(path).stat().st_size > largest:
+            raise ReadError(f"{path.name}: larger than {largest // 2**20} MiB, so no list of cases or labels")
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ReadError(f"{path.name}: cannot be read ({reason})") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file.
+def read_json(path: Path, largest: int = LARGEST_DOCUMENT) -> dict[str, Any]:
+    """The object in a JSON file of at most so many bytes.
 
     Raises:
         InputError: If it does not exist.
         ReadError: If it holds no JSON object.
     """
     try:
-        tree = json.loads(read_text(path))
+        tree = json.loads(read_text(path, largest))
     except json.JSONDecodeError as error:
         raise ReadError(f"{path.name}: not valid JSON at line {error.lineno}") from error
     except RecursionError as error:

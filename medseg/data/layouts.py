@@ -9,16 +9,22 @@ from medseg.core.errors import InputError
 from medseg.core.files import existing
 from medseg.core.labels import LabelScheme
 
+from .cityscapes import is_cityscapes, open_cityscapes
+from .coco import LARGEST_COCO, coco_files, is_coco, open_coco
 from .dataset import Dataset
-from .documents import read_json
+from .documents import LARGEST_DOCUMENT, read_json
 from .manifest import open_manifest
 from .msd import open_msd
 from .nnunet import open_nnunet
 from .pairs import open_pairs
+from .voc import is_voc, open_voc
 
 _DESCRIPTION = "dataset.json"
 _MANIFESTS = ("manifest.csv", "manifest.json")
-_EXPECTED = f"{_DESCRIPTION}, {_MANIFESTS[0]}, {_MANIFESTS[1]}, or folders images/ and labels/"
+_EXPECTED = (
+    f"{_DESCRIPTION}, {_MANIFESTS[0]}, {_MANIFESTS[1]}, folders images/ and labels/, or a COCO, Pascal VOC or "
+    "Cityscapes data set"
+)
 
 
 def open_dataset(path: Path, layout: Layout = Layout.AUTO, scheme: LabelScheme | None = None) -> Dataset:
@@ -37,13 +43,17 @@ def open_dataset(path: Path, layout: Layout = Layout.AUTO, scheme: LabelScheme |
     found = find_layout(path) if layout is Layout.AUTO else layout
     if found is None:
         raise InputError(f"{str(path)!r} is no data set; expected {_EXPECTED}")
-    if found is Layout.MANIFEST:
-        return open_manifest(_inside(path, *_MANIFESTS), scheme)
-    if found is Layout.PAIRS:
-        return open_pairs(existing(path), scheme)
-    description = _inside(path, _DESCRIPTION)
-    opener = open_msd if found is Layout.MSD else open_nnunet
-    return opener(description.parent, read_json(description), scheme)
+    match found:
+        case Layout.MANIFEST:
+            return open_manifest(_inside(path, *_MANIFESTS), scheme)
+        case Layout.COCO:
+            return open_coco(path, scheme)
+        case Layout.MSD | Layout.NNUNET:
+            description = _inside(path, _DESCRIPTION)
+            opener = open_msd if found is Layout.MSD else open_nnunet
+            return opener(description.parent, read_json(description), scheme)
+        case _:
+            return _FOLDERS[found](existing(path), scheme)
 
 
 def find_layout(path: Path) -> Layout | None:
@@ -56,15 +66,33 @@ def find_layout(path: Path) -> Layout | None:
     if existing(path).is_dir():
         inside = next((path / name for name in (_DESCRIPTION, *_MANIFESTS) if (path / name).is_file()), None)
         if inside is None:
-            return Layout.PAIRS if (path / "images").is_dir() else None
+            return _folder_layout(path)
         path = inside
     if path.suffix.lower() == ".csv":
         return Layout.MANIFEST
     if path.suffix.lower() != ".json":
         return None
-    tree = read_json(path)
+    tree = read_json(path, LARGEST_DOCUMENT if path.name in (_DESCRIPTION, *_MANIFESTS) else LARGEST_COCO)
+    if is_coco(tree):
+        return Layout.COCO
     marks = {"cases": Layout.MANIFEST, "channel_names": Layout.NNUNET, "training": Layout.MSD}
     return next((layout for key, layout in marks.items() if key in tree), None)
+
+
+_FOLDERS = {Layout.PAIRS: open_pairs, Layout.VOC: open_voc, Layout.CITYSCAPES: open_cityscapes}
+
+
+def _folder_layout(folder: Path) -> Layout | None:
+    has_images = (folder / "images").is_dir()
+    if has_images and (folder / "labels").exists():
+        return Layout.PAIRS
+    if is_voc(folder):
+        return Layout.VOC
+    if is_cityscapes(folder):
+        return Layout.CITYSCAPES
+    if coco_files(folder):
+        return Layout.COCO
+    return Layout.PAIRS if has_images else None
 
 
 def _inside(path: Path, *names: str) -> Path:

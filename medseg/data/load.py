@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 
 from medseg.core.case import Case, grid_difference
 from medseg.core.errors import DataError, GeometryError, InputError, MedsegError, StudyError
+from medseg.core.geometry import Geometry
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import Labels, Volume
 from medseg.io.dicom_read import read_series
-from medseg.io.formats import read_labels, read_volume
+from medseg.io.formats import read_volume
+from medseg.io.label_files import has_own_grid, read_outlines
 from medseg.io.studies import find_series
 
+from .cityscapes import read_cityscapes_label
+from .coco import read_coco_label
 from .dataset import CaseFiles, ImageFile
 
 
@@ -37,7 +41,7 @@ def load_case(files: CaseFiles, channels: tuple[str, ...], scheme: LabelScheme |
         DataError: If a file cannot be read. Messages begin with the case.
     """
     image = load_image(files, channels)
-    label = None if scheme is None else load_label(files, scheme)
+    label = None if scheme is None else load_label(files, scheme, image.geometry)
     if label is not None:
         label = label.reoriented(image.geometry.axis_codes)
     return Case(files.id, image, label, files.attributes)
@@ -60,12 +64,28 @@ def load_image(files: CaseFiles, channels: tuple[str, ...]) -> Volume:
         return Volume(_stacked([part.array for part in turned]), first.geometry, channels)
 
 
-def load_label(files: CaseFiles, scheme: LabelScheme) -> Labels | None:
-    """The label of a case as it is stored; None if it has none."""
+def load_label(files: CaseFiles, scheme: LabelScheme, grid: Geometry | None = None) -> Labels | None:
+    """The label of a case as it is stored; None if it has none.
+
+    Args:
+        files: Where it is.
+        scheme: What it means.
+        grid: Of the image, for outlines that lie on no grid of their own; read from the image if it is not given.
+    """
     if files.label is None:
         return None
     with _naming(files):
-        return read_labels(files.label, scheme)
+        if files.item is not None:
+            return read_coco_label(files.label, files.item, scheme, grid or _image_grid(files))
+        if files.label.suffix.lower() == ".json":
+            return read_cityscapes_label(files.label, scheme, grid or _image_grid(files))
+        if grid is None and not has_own_grid(files.label):
+            grid = _image_grid(files)
+        return read_outlines(files.label, grid, scheme).labels
+
+
+def _image_grid(files: CaseFiles) -> Geometry:
+    return _read(replace(next(iter(files.images.values())), component=None)).geometry
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from medseg.core.labels import LabelScheme
 from .dataset import CaseFiles, Dataset, ImageFile
 from .documents import parse_document, read_json, read_text
 from .images import channels_of, patient_of, whole_file
-from .structures import scheme_beside, scheme_from_values
+from .structures import LabelEntry, scheme_beside, scheme_from_values
 
 _IMAGE = "image"
 _OWN_COLUMNS = ("case", "patient", "split", "label")
@@ -39,7 +39,7 @@ class _Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = ""
-    labels: dict[str, int | tuple[int, ...]] | None = None
+    labels: dict[str, int | tuple[int, ...] | LabelEntry] | None = None
     ignore: int | None = None
     overlapping: bool = False
     cases: list[_Row]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,19 @@ class Split:
     training: tuple[CaseId, ...]
     validation: tuple[CaseId, ...]
     test: tuple[CaseId, ...]
+
+
+_PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+
+def part_named(name: str) -> str | None:
+    """The part that a file or folder is named after, such as ``train`` for ``instances_train2017``; None for none."""
+    found = {_PARTS[word] for word in re.split(r"[^a-z]+", name.lower()) if word in _PARTS}
+    return found.pop() if len(found) == 1 else None
 
 
 class _Document(BaseModel):

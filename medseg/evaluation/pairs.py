@@ -14,6 +14,7 @@ from medseg.core.files import confined, existing
 from medseg.data.dataset import CaseFiles, Dataset
 from medseg.data.documents import read_text
 from medseg.io.formats import SUFFIXES, image_stem
+from medseg.io.label_files import OutlineKind, outline_kind
 
 PREDICTIONS = "predictions.csv"
 _SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in (".jpg", ".jpeg", ".dcm"))
@@ -114,13 +115,20 @@ def label_files(folder: Path) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if not path.name.lower().endswith(_SUFFIXES) or path.name.startswith(".") or not path.is_file():
+        if path.name.startswith(".") or not path.is_file() or not _may_hold_labels(path):
             continue
         name = image_stem(path)
         if name in files:
             raise InputError(f"{folder.name!r} holds two files for {name!r}: {files[name].name} and {path.name}")
         files[name] = path
     return files
+
+
+def _may_hold_labels(path: Path) -> bool:
+    """By suffix; by content only for DICOM, where images and outlines have one suffix."""
+    if path.suffix.lower() == ".dcm":
+        return outline_kind(path)[0] is not OutlineKind.VALUES
+    return path.name.lower().endswith(_SUFFIXES)
 
 
 def _references(reference: Path | Dataset) -> Mapping[str, _Reference]:

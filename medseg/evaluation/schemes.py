@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from medseg.core.errors import LabelError
 from medseg.core.labels import LabelScheme
 from medseg.data.dataset import Dataset
 from medseg.data.documents import parse_document, read_json
 from medseg.data.layouts import find_layout, open_dataset
-from medseg.data.structures import LABELS_FILE, scheme_beside, scheme_from_values
+from medseg.data.structures import LABELS_FILE, LabelsDocument, scheme_beside, scheme_from_values
 
 from .pairs import Pair
-
-
-class _LabelsFile(BaseModel):
-    labels: dict[str, int | tuple[int, ...]]
 
 
 def open_reference(reference: Path, labels: Path | None = None) -> Path | Dataset:
@@ -64,7 +58,7 @@ def read_scheme(path: Path) -> LabelScheme:
     """
     tree = read_json(path)
     named = tree if isinstance(tree.get("labels"), dict) else {"labels": tree}
-    return scheme_from_values(parse_document(named, _LabelsFile, path.name).labels, path.name)
+    return scheme_from_values(parse_document(named, LabelsDocument, path.name).labels, path.name)
 
 
 def _scheme_near(folder: Path) -> LabelScheme | None:

@@ -14,7 +14,8 @@ from medseg.core.errors import InputError, MedsegError
 from medseg.core.labels import LabelScheme
 from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import Labels
-from medseg.io.formats import read_labels
+from medseg.data.load import load_label
+from medseg.io.label_files import has_own_grid, read_outlines
 from medseg.metrics.table import StructureScore, score_case
 
 from .pairs import Pair
@@ -72,8 +73,19 @@ def score_pairs(
 
 
 def read_pair(pair: Pair, scheme: LabelScheme) -> tuple[Labels, Labels]:
-    """Prediction and reference; array axes that point elsewhere are turned to the reference's, which loses nothing."""
-    predicted, reference = read_labels(pair.predicted, scheme), read_labels(pair.reference, scheme)
+    """Prediction and reference; array axes that point elsewhere are turned to the reference's, which loses nothing.
+
+    Contours and surfaces are drawn on the grid of the other side, or of the image if the reference is of a data set.
+    """
+    if pair.files is not None:
+        reference = load_label(pair.files, scheme)
+        assert reference is not None  # noqa: S101 - it is a reference
+    elif has_own_grid(pair.reference):
+        reference = read_outlines(pair.reference, scheme=scheme).labels
+    else:
+        predicted = read_outlines(pair.predicted, scheme=scheme).labels
+        return predicted, read_outlines(pair.reference, predicted.geometry, scheme).labels
+    predicted = read_outlines(pair.predicted, reference.geometry, scheme).labels
     return predicted.reoriented(reference.geometry.axis_codes), reference
 
 
@@ -94,6 +106,6 @@ def _score(job: _Job) -> Outcome:
         predicted, reference = read_pair(job.pair, job.scheme)
         return score_case(job.pair.case, predicted, reference, job.scheme, job.tolerance)
     except MedsegError as error:
-        return Unscored(job.pair.case, Problem.FAILED, str(error))
+        return Unscored(job.pair.case, Problem.FAILED, str(error).removeprefix(f"case {job.pair.case}: "))
     except MemoryError:
         return Unscored(job.pair.case, Problem.FAILED, "out of memory; run with fewer workers")

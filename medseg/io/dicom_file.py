@@ -143,14 +143,29 @@ def encode_dicom(dataset: Dataset, syntax: str) -> bytes:
     """
     if syntax == str(DeflatedExplicitVRLittleEndian) or not _UID.fullmatch(syntax):
         raise DeidError("a data set cannot be written in this transfer syntax; deflated ones are written inflated")
-    meta = _meta(_identifier(dataset, _CLASS, "class"), _identifier(dataset, _INSTANCE, "instance"), syntax)
+    head = file_head(_identifier(dataset, _CLASS, "class"), _identifier(dataset, _INSTANCE, "instance"), syntax)
     is_implicit, is_little_endian = _encoding(dataset, syntax)
     try:
         with quietly():
             elements = encoded_elements(dataset, is_implicit=is_implicit, is_little_endian=is_little_endian)
-            return b"".join([bytes(128), b"DICM", meta, *elements])
+            return b"".join([head, *elements])
     except Exception as error:  # noqa: BLE001 - values that do not fit their representation raise anything
         raise DeidError(f"a data set cannot be encoded ({type(error).__name__})") from None
+
+
+def file_head(sop_class: str, instance: str, syntax: str) -> bytes:
+    """What stands before the data set: an empty preamble and file meta information of our own (PS3.10 table 7.1-1).
+
+    Args:
+        sop_class: SOP class UID.
+        instance: SOP instance UID.
+        syntax: Transfer syntax UID; all three of at most 64 digits and dots.
+    """
+    uids = {0x02: sop_class, 0x03: instance, 0x10: syntax, 0x12: IMPLEMENTATION_CLASS_UID}
+    elements = struct.pack("<HH2sHL2s", 2, 1, b"OB", 0, 2, b"\0\1")
+    elements += b"".join(_element(number, b"UI", uid.encode()) for number, uid in uids.items())
+    elements += _element(0x13, b"SH", IMPLEMENTATION_VERSION_NAME.encode())
+    return b"".join([bytes(128), b"DICM", _element(0, b"UL", struct.pack("<L", len(elements))), elements])
 
 
 def write_dicom(dataset: Dataset, syntax: str, path: Path) -> None:
@@ -235,15 +250,6 @@ def _encoding(dataset: Dataset, syntax: str) -> tuple[bool, bool]:
         return bool(uid.is_implicit_VR), bool(uid.is_little_endian)
     is_implicit, is_little_endian = dataset.original_encoding
     return bool(is_implicit), is_little_endian is not False
-
-
-def _meta(sop_class: str, instance: str, syntax: str) -> bytes:
-    """The file meta information (PS3.10 table 7.1-1)."""
-    uids = {0x02: sop_class, 0x03: instance, 0x10: syntax, 0x12: IMPLEMENTATION_CLASS_UID}
-    elements = struct.pack("<HH2sHL2s", 2, 1, b"OB", 0, 2, b"\0\1")
-    elements += b"".join(_element(number, b"UI", uid.encode()) for number, uid in uids.items())
-    elements += _element(0x13, b"SH", IMPLEMENTATION_VERSION_NAME.encode())
-    return _element(0, b"UL", struct.pack("<L", len(elements))) + elements
 
 
 def _element(number: int, representation: bytes, value: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,13 +26,13 @@ class Listing:
 
     Attributes:
         files: Regular files with content that may be read, in a fixed order.
-        empty: Regular files without content; they are among what was passed over.
+        lost: Regular files that are empty or may not be read; they are among what was passed over.
         passed: How many other things were passed over, by reason.
     """
 
     files: tuple[Path, ...] = field(repr=False)
     passed: Counter[str]
-    empty: tuple[Path, ...] = field(default=(), repr=False)
+    lost: tuple[Path, ...] = field(default=(), repr=False)
 
 
 def list_files(root: Path) -> Listing:
@@ -41,24 +42,32 @@ def list_files(root: Path) -> Listing:
         InputError: If there are more than a million.
     """
     passed: Counter[str] = Counter()
-    if not root.is_dir():
-        return Listing(tuple(path for path in [root] if _is_wanted(path, passed)), passed)
     files: list[Path] = []
-    empty: list[Path] = []
+    lost: list[Path] = []
+    for path in _members(root, passed):
+        reason = _against(path)
+        if reason is None:
+            files.append(path)
+        else:
+            passed[reason] += 1
+        if reason in (EMPTY, SHUT_FILE):
+            lost.append(path)
+        if len(files) > _MAX_FILES:
+            raise InputError(f"more than {_MAX_FILES} files; name a smaller folder")
+    return Listing(tuple(files), passed, tuple(lost))
+
+
+def _members(root: Path, passed: Counter[str]) -> Iterator[Path]:
+    """Whatever is no folder."""
+    if not root.is_dir():
+        yield root
+        return
     shut: list[object] = []
     for folder, names, members in os.walk(root, onerror=shut.append):
         _prune(Path(folder), root, names, passed)
-        for path in (Path(folder, name) for name in sorted(members)):
-            before = passed[EMPTY]
-            if _is_wanted(path, passed):
-                files.append(path)
-            elif passed[EMPTY] > before:
-                empty.append(path)
-        if len(files) > _MAX_FILES:
-            raise InputError(f"more than {_MAX_FILES} files; name a smaller folder")
+        yield from (Path(folder, name) for name in sorted(members))
     if shut:
         passed[SHUT_FOLDER] += len(shut)
-    return Listing(tuple(files), +passed, tuple(empty))
 
 
 def _prune(folder: Path, root: Path, names: list[str], passed: Counter[str]) -> None:
@@ -72,21 +81,16 @@ def _prune(folder: Path, root: Path, names: list[str], passed: Counter[str]) -> 
         names.clear()
 
 
-def _is_wanted(path: Path, passed: Counter[str]) -> bool:
+def _against(path: Path) -> str | None:
+    """Why a file is passed over; None if it is not."""
     try:
         status = path.lstat()
     except OSError:
-        passed[SHUT_FILE] += 1
-        return False
-    reason = None
+        return SHUT_FILE
     if stat.S_ISLNK(status.st_mode):
-        reason = LINK
-    elif not stat.S_ISREG(status.st_mode):
-        reason = DEVICE
-    elif not os.access(path, os.R_OK):
-        reason = SHUT_FILE
-    elif status.st_size == 0:
-        reason = EMPTY
-    if reason:
-        passed[reason] += 1
-    return reason is None
+        return LINK
+    if not stat.S_ISREG(status.st_mode):
+        return DEVICE
+    if not os.access(path, os.R_OK):
+        return SHUT_FILE
+    return EMPTY if status.st_size == 0 else None

@@ -65,6 +65,11 @@ def read_raster_values(path: Path) -> Volume:
         return _volume(_pixels(picture))
 
 
+def picture_grid(width: int, height: int) -> Geometry:
+    """The grid of a picture, as ``read_raster`` has it."""
+    return Geometry((width, height, 1), _LPS, LengthUnit.PIXEL)
+
+
 def write_raster(path: Path, volume: Volume) -> None:
     """Write a picture as PNG or TIFF: greys of 8 or 16 bits (TIFF: also float32), or red, green and blue of 8.
 
@@ -139,4 +144,4 @@ def _volume(pixels: NDArray[Any]) -> Volume:
         pixels = pixels[..., np.newaxis]
     array = pixels.transpose(2, 1, 0)[..., np.newaxis]
     names = RGB if len(array) == 3 else ("image",)
-    return Volume(array, Geometry((array.shape[1], array.shape[2], 1), _LPS, LengthUnit.PIXEL), names)
+    return Volume(array, picture_grid(array.shape[1], array.shape[2]), names)

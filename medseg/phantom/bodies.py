@@ -10,28 +10,17 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from medseg.core.anatomy import structures_of
 from medseg.core.case import Case, CaseId
 from medseg.core.geometry import Box, Geometry, Shape, Spacing
-from medseg.core.labels import CodedConcept, LabelScheme, Structure, palette_colour
+from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap, Volume
 
 from .anatomy import Anatomy, Part, Tissue, draw_anatomy
 from .shapes import LONG_MM, Bounds, Ellipsoid, Field, Inset, Points, Ripples, Solid, coverage, voxel_centres
 
-_CODES = {
-    "liver": ("10200004", "Liver"),
-    "spleen": ("78961009", "Spleen"),
-    "left kidney": ("18639004", "Left kidney"),
-    "right kidney": ("9846003", "Right kidney"),
-    "aorta": ("15825003", "Aorta"),
-    "spine": ("421060004", "Vertebral column"),
-}
-TORSO = LabelScheme(
-    tuple(
-        Structure(name, index + 1, palette_colour(index), CodedConcept(code, "SCT", meaning))
-        for index, (name, (code, meaning)) in enumerate(_CODES.items())
-    )
-)
+_NAMES = ("liver", "spleen", "left kidney", "right kidney", "aorta", "spine")
+TORSO = LabelScheme(structures_of({name: index + 1 for index, name in enumerate(_NAMES)}))
 """The labelled structures of a torso, with their SNOMED CT codes."""
 
 _FOAM, _CARBON = Tissue(-880), Tissue(60)

@@ -71,7 +71,7 @@ def test_a_new_version_waits_again_and_the_same_does_not(tmp_path):
 def test_another_model_is_refused(tmp_path):
     with open_manifest(tmp_path, "model"):
         pass
-    with pytest.raises(InputError, match="results of another model; name another folder"), open_manifest(tmp_path, "2"):
+    with pytest.raises(InputError, match="results of another model, or names by another key; name another folder"), open_manifest(tmp_path, "2"):
         pass
 
 

@@ -7,9 +7,7 @@ from factories import run_config
 
 from medseg.config.budget import parse_budget
 from medseg.config.load import dump_config, load_config, parse_config
-from medseg.config.schemes import label_scheme, labels_section
 from medseg.core.errors import ConfigError
-from medseg.core.labels import CodedConcept, LabelScheme, Region, Structure
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -94,15 +92,6 @@ def test_budgets_as_people_write_them(text, minutes, epochs):
 def test_budgets_that_are_none(text):
     with pytest.raises(ConfigError, match="budget"):
         parse_budget(text)
-
-
-def test_a_scheme_survives_the_configuration():
-    scheme = LabelScheme(
-        (Structure("liver", 6, (1, 2, 3), CodedConcept("10200004", "SCT", "Liver")), Structure("cyst", 7, (4, 5, 6))),
-        (Region("organ", ("liver", "cyst")),),
-        ignore=9,
-    )
-    assert label_scheme(labels_section(scheme)) == scheme
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

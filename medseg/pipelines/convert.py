@@ -1,0 +1,185 @@
+"""``medseg convert``: outlines in one form become another, on the grid of their image."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import medseg
+from medseg.batch.outputs import Form, Product, completed, paths_of, voxel_counts, write_form, write_forms
+from medseg.core.errors import InputError, StudyError
+from medseg.core.files import atomic_folder, existing, flush_folder
+from medseg.core.geometry import Geometry
+from medseg.core.labels import LabelScheme
+from medseg.core.segmentation import Segmentation
+from medseg.core.volume import MultiLabelMap, Volume
+from medseg.evaluation.schemes import read_scheme
+from medseg.io.dicom_read import read_series
+from medseg.io.dicom_result import Algorithm, ResultHeader, SourceSeries, read_source
+from medseg.io.dicom_seg_read import is_segmentation, read_fractional
+from medseg.io.formats import Format, read_volume, sniff, write_labels
+from medseg.io.label_files import read_outlines
+from medseg.io.studies import Series, find_series
+
+_PROBABLE = (Form.SEG_FRACTIONAL, Form.PROBABILITIES)
+_NEEDING_IMAGE = (Form.CAPTURE,)
+_BY_SUFFIX = {".seg.nrrd": Form.NRRD, ".stl": Form.STL, ".obj": Form.OBJ, ".dcm": Form.SEG}
+_LABEL_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
+_SERIES_NUMBERS = {form: 9101 + index for index, form in enumerate(Form)}
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What varies.
+
+    Attributes:
+        forms: What to write, into a folder if there are several; none goes by the output's suffix.
+        source: The image that was outlined: a DICOM series, which DICOM results refer to, or any image.
+        labels: JSON that names the label values; None for the names in the input, or the values themselves.
+    """
+
+    forms: tuple[Form, ...] = ()
+    source: Path | None = None
+    labels: Path | None = None
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was written, and what it holds."""
+
+    outputs: tuple[Path, ...]
+    voxels: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class _Image:
+    """What was outlined; read only as far as it is needed."""
+
+    path: Path
+    series: Series | None
+    grid: Geometry
+
+    def volume(self) -> Volume:
+        return read_volume(self.path) if self.series is None else read_series(self.series)
+
+    def source(self) -> SourceSeries | None:
+        return None if self.series is None else read_source(self.series)
+
+
+def convert(inputs: Path, output: Path, options: ConvertOptions | None = None) -> Converted:
+    """Write outlines in other forms.
+
+    Args:
+        inputs: DICOM SEG or RTSTRUCT, NIfTI, NRRD, Slicer's ``.seg.nrrd``, MHA, PNG, STL or OBJ.
+        output: A file, whose suffix tells the form where none is named; or a folder for several forms.
+        options: Forms, image and names.
+
+    Raises:
+        InputError: If the form needs an image that was not named, or the output would replace an input.
+        StudyError: If the image's folder holds several series.
+        GeometryError: If the outlines do not lie on the image's grid.
+        ReadError: If a file is damaged.
+        OutputError: If nothing can be written, or what was written would not read back as the same.
+    """
+    options = options or ConvertOptions()
+    _check_output(existing(inputs), output, options)
+    image = _image(options.source) if options.source else None
+    scheme = read_scheme(options.labels) if options.labels else None
+    forms = completed(options.forms) or _form_of(output)
+    product = _product(inputs, image, scheme, forms)
+    return Converted(_written(output, product, forms), dict(voxel_counts(product.segmentation)))
+
+
+def _check_output(inputs: Path, output: Path, options: ConvertOptions) -> None:
+    for path in (inputs, options.source):
+        if path is not None and output.resolve() == path.resolve():
+            raise InputError("the output would replace its input; name another one")
+
+
+def _form_of(output: Path) -> tuple[Form, ...]:
+    """What the suffix of a file asks for; nothing for plain label maps."""
+    name = output.name.lower()
+    form = next((form for suffix, form in _BY_SUFFIX.items() if name.endswith(suffix)), None)
+    if form is None and not name.endswith(_LABEL_SUFFIXES):
+        known = ", ".join((*_BY_SUFFIX, *_LABEL_SUFFIXES))
+        raise InputError(f"the suffix of {output.name!r} tells no form; use one of {known}, or name forms by --to")
+    return (form,) if form else ()
+
+
+def _image(path: Path) -> _Image:
+    if sniff(path) is not Format.DICOM:
+        return _Image(path, None, read_volume(path).geometry)
+    usable = [one for one in find_series(path).series if one.problem is None and one.geometry is not None]
+    if len(usable) != 1 or usable[0].geometry is None:
+        raise StudyError(
+            f"--source holds {len(usable)} usable DICOM series; name the folder of the one that was outlined"
+        )
+    return _Image(path, usable[0], usable[0].geometry)
+
+
+def _product(inputs: Path, image: _Image | None, scheme: LabelScheme | None, forms: Sequence[Form]) -> Product:
+    probabilities = None
+    if set(forms) & set(_PROBABLE) and is_segmentation(inputs):
+        probabilities, found = read_fractional(inputs, image and image.grid)
+        masks = probabilities.array >= np.float32(0.5)
+        segmentation = _thresholded(masks, probabilities, found)
+    else:
+        segmentation = read_outlines(inputs, image and image.grid, scheme)
+        if set(forms) & set(_PROBABLE):
+            probabilities = _certain(segmentation)
+    needs_image = bool(set(forms) & set(_NEEDING_IMAGE)) and image is not None
+    return Product(
+        segmentation,
+        image.volume() if image is not None and needs_image else None,
+        probabilities,
+        image.source() if image is not None and any(form.is_dicom for form in forms) else None,
+        partial(_header, _digest(segmentation, image), datetime.now(UTC)),
+    )
+
+
+def _thresholded(masks: NDArray[np.bool_], probabilities: Volume, scheme: LabelScheme) -> Segmentation:
+    labels = MultiLabelMap(masks, probabilities.geometry, scheme.targets)
+    return Segmentation(labels, replace(scheme, overlapping=True))
+
+
+def _certain(segmentation: Segmentation) -> Volume:
+    """Labels as probabilities of 0 and 1."""
+    masks = np.stack([mask for _, mask in segmentation.masks()]).astype(np.float32)
+    return Volume(masks, segmentation.geometry, segmentation.scheme.targets)
+
+
+def _digest(segmentation: Segmentation, image: _Image | None) -> str:
+    """The same for the same outlines of the same series, so that a PACS keeps one object of them."""
+    digest = hashlib.sha256(np.ascontiguousarray(segmentation.labels.array).view(np.uint8).data)
+    digest.update((image.series.uid if image and image.series else "").encode())
+    return digest.hexdigest()
+
+
+def _header(digest: str, made: datetime, form: Form) -> ResultHeader:
+    series, instance = (
+        f"2.25.{int(hashlib.sha256(f'{what} {form} {digest}'.encode()).hexdigest()[:32], 16)}"
+        for what in ("series", "instance")
+    )
+    algorithm = Algorithm("medseg convert", medseg.__version__)
+    return ResultHeader(series, instance, _SERIES_NUMBERS[form], f"medseg convert {form}", algorithm, made)
+
+
+def _written(output: Path, product: Product, forms: tuple[Form, ...]) -> tuple[Path, ...]:
+    if not forms:
+        write_labels(output, product.segmentation.labels)
+        return (output,)
+    if len(forms) == 1 and (output.suffix or forms[0] in (Form.STL, Form.CAPTURE)):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_form(output, product, forms[0], forms)
+        return (output,)
+    with atomic_folder(output) as folder:
+        write_forms(folder, product, forms)
+        flush_folder(folder)
+    return tuple(output / name for name in paths_of(forms))
