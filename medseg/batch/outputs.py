@@ -81,6 +81,7 @@ class Product:
         probabilities: A channel a target; None if they were not kept.
         source: The DICOM series that the image is; None if it is none.
         headers: The header of the DICOM object of each form.
+        smooth: Whether surfaces are smoothed; without it, they give the same voxels when they are read.
     """
 
     segmentation: Segmentation
@@ -88,6 +89,7 @@ class Product:
     probabilities: Volume | None
     source: SourceSeries | None
     headers: Callable[[Form], ResultHeader]
+    smooth: bool = True
 
     @cached_property
     def series(self) -> SourceSeries:
@@ -132,7 +134,7 @@ def write_form(path: Path, product: Product, form: Form, forms: Sequence[Form]) 
         case Form.NRRD:
             write_slicer_nrrd(path, product.segmentation)
         case Form.STL | Form.OBJ:
-            _write_surfaces(path, product.segmentation)
+            _write_surfaces(path, product)
         case Form.PROBABILITIES:
             write_volume(path, _probabilities(product))
 
@@ -207,10 +209,10 @@ def _write_capture(path: Path, product: Product) -> None:
     write_capture(path, pictures, series, product.headers(Form.CAPTURE))
 
 
-def _write_surfaces(path: Path, segmentation: Segmentation) -> None:
+def _write_surfaces(path: Path, product: Product) -> None:
     """Surfaces, or an empty folder or file where there is nothing: an empty result is a result."""
-    if any(voxel_counts(segmentation).values()):
-        write_surfaces(path, segmentation)
+    if any(voxel_counts(product.segmentation).values()):
+        write_surfaces(path, product.segmentation, smooth=product.smooth)
     elif path.suffix:
         path.write_text("# nothing was outlined\n", encoding="utf-8")
     else:

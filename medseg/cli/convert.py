@@ -30,6 +30,9 @@ def convert(
     labels: Annotated[
         Path | None, typer.Option(help="JSON that names the label values.", show_default="the input's names")
     ] = None,
+    smooth: Annotated[
+        bool, typer.Option("--smooth/--exact", help="Smooth surfaces, or keep each voxel's corners.")
+    ] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Write outlines in another form, on the same voxels."""
@@ -38,7 +41,7 @@ def convert(
     from medseg.pipelines.convert import convert as run_convert
 
     forms = tuple(Form(one.value) for one in to or ())
-    done = run_convert(outlines, output, ConvertOptions(forms, source, labels))
+    done = run_convert(outlines, output, ConvertOptions(forms, source, labels, smooth))
     if as_json:
         print_json({"outputs": [str(path) for path in done.outputs], "voxels": done.voxels})
     else:

@@ -14,7 +14,7 @@ from medseg.batch.fetch import WebTasks, web_study
 from medseg.batch.select import choose
 from medseg.batch.session import BatchOptions, BatchRun, open_session, work_settings
 from medseg.batch.watch import WatchedTasks, Watcher
-from medseg.batch.work import Model, open_model
+from medseg.batch.work import STUDIES, Model, damaged_files, open_model
 from medseg.core.errors import InputError
 from medseg.core.files import existing
 from medseg.core.progress import SILENT, Progress
@@ -145,23 +145,28 @@ def rule_rows(bundle: Path, options: BatchOptions) -> list[dict[str, str]]:
 
 
 def _check_apart(folder: Path, output: Path) -> None:
-    if output.resolve().is_relative_to(existing(folder).resolve()):
-        raise InputError("the output folder lies in the folder of the studies; results would be taken for studies")
+    inputs, results = existing(folder).resolve(), output.resolve()
+    if results.is_relative_to(inputs) or inputs.is_relative_to(results / STUDIES):
+        raise InputError("results would come to lie among the studies, and be taken for such; name another folder")
 
 
 def _check_found(found: Found, folder: Path, progress: Progress) -> None:
     if not found.studies:
-        damaged = f" ({found.unreadable} empty or damaged files)" if found.unreadable else ""
+        damaged = f" ({found.unreadable} files are empty, damaged or may not be read)" if found.unreadable else ""
         raise InputError(
             f"{str(folder)!r} holds no DICOM study{damaged}; for NIfTI, NRRD and pictures use `medseg predict`"
         )
     if found.unreadable:
-        progress.note(f"{found.unreadable} files are empty or damaged; studies in whose folders they lie will fail")
+        progress.note(
+            f"{found.unreadable} files or folders are empty, damaged or may not be read; studies with such files "
+            "beside theirs will fail, as slices may be missing"
+        )
 
 
 def _foreseen(study: StudyFiles, model: Model, options: BatchOptions) -> Iterator[dict[str, Any]]:
     inventory = sort_series([Path(path) for path in study.paths], fill_gaps=options.fill_gaps)
     choice = choose(inventory.series, model.rules, options.which)
+    problem = study.problem or damaged_files(inventory)
     for one in choice.considered:
         series = one.series
         spacing = " x ".join(f"{mm:.3g}" for mm in series.geometry.spacing) if series.geometry else ""
@@ -171,6 +176,6 @@ def _foreseen(study: StudyFiles, model: Model, options: BatchOptions) -> Iterato
             "modality": series.modality,
             "size": f"{series.columns} x {series.rows} x {series.frames}",
             "spacing mm": spacing,
-            "taken as": ", ".join(one.channels),
-            "why not": one.reason,
+            "taken as": "" if problem else ", ".join(one.channels),
+            "why not": problem or one.reason,
         }

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 import medseg
 from medseg.batch.outputs import Form, Product, completed, paths_of, voxel_counts, write_form, write_forms
@@ -19,13 +18,14 @@ from medseg.core.files import atomic_folder, existing, flush_folder
 from medseg.core.geometry import Geometry
 from medseg.core.labels import LabelScheme
 from medseg.core.segmentation import Segmentation
-from medseg.core.volume import MultiLabelMap, Volume
+from medseg.core.volume import Volume
 from medseg.evaluation.schemes import read_scheme
 from medseg.io.dicom_read import read_series
 from medseg.io.dicom_result import Algorithm, ResultHeader, SourceSeries, read_source
-from medseg.io.dicom_seg_read import is_segmentation, read_fractional
+from medseg.io.dicom_seg_file import SegmentationForm, open_segmentation
+from medseg.io.dicom_seg_read import read_fractional
 from medseg.io.formats import Format, read_volume, sniff, write_labels
-from medseg.io.label_files import read_outlines
+from medseg.io.label_files import OutlineKind, outline_kind, read_outlines
 from medseg.io.studies import Series, find_series
 
 _PROBABLE = (Form.SEG_FRACTIONAL, Form.PROBABILITIES)
@@ -43,11 +43,13 @@ class ConvertOptions:
         forms: What to write, into a folder if there are several; none goes by the output's suffix.
         source: The image that was outlined: a DICOM series, which DICOM results refer to, or any image.
         labels: JSON that names the label values; None for the names in the input, or the values themselves.
+        smooth: Whether surfaces are smoothed.
     """
 
     forms: tuple[Form, ...] = ()
     source: Path | None = None
     labels: Path | None = None
+    smooth: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def convert(inputs: Path, output: Path, options: ConvertOptions | None = None) -
     image = _image(options.source) if options.source else None
     scheme = read_scheme(options.labels) if options.labels else None
     forms = completed(options.forms) or _form_of(output)
-    product = _product(inputs, image, scheme, forms)
+    product = replace(_product(inputs, image, scheme, forms), smooth=options.smooth)
     return Converted(_written(output, product, forms), dict(voxel_counts(product.segmentation)))
 
 
@@ -125,15 +127,9 @@ def _image(path: Path) -> _Image:
 
 
 def _product(inputs: Path, image: _Image | None, scheme: LabelScheme | None, forms: Sequence[Form]) -> Product:
-    probabilities = None
-    if set(forms) & set(_PROBABLE) and is_segmentation(inputs):
-        probabilities, found = read_fractional(inputs, image and image.grid)
-        masks = probabilities.array >= np.float32(0.5)
-        segmentation = _thresholded(masks, probabilities, found)
-    else:
-        segmentation = read_outlines(inputs, image and image.grid, scheme)
-        if set(forms) & set(_PROBABLE):
-            probabilities = _certain(segmentation)
+    segmentation, probabilities = read_outlines(inputs, image.grid if image else None, scheme), None
+    if set(forms) & set(_PROBABLE):
+        probabilities = _probabilities(inputs, segmentation)
     needs_image = bool(set(forms) & set(_NEEDING_IMAGE)) and image is not None
     return Product(
         segmentation,
@@ -144,15 +140,16 @@ def _product(inputs: Path, image: _Image | None, scheme: LabelScheme | None, for
     )
 
 
-def _thresholded(masks: NDArray[np.bool_], probabilities: Volume, scheme: LabelScheme) -> Segmentation:
-    labels = MultiLabelMap(masks, probabilities.geometry, scheme.targets)
-    return Segmentation(labels, replace(scheme, overlapping=True))
-
-
-def _certain(segmentation: Segmentation) -> Volume:
-    """Labels as probabilities of 0 and 1."""
+def _probabilities(inputs: Path, segmentation: Segmentation) -> Volume:
+    """The probabilities of a DICOM segmentation; labels of any other kind are certain."""
+    kind, file = outline_kind(inputs)
+    targets = segmentation.scheme.targets
+    if kind is OutlineKind.SEGMENTATION and open_segmentation(file).form is SegmentationForm.FRACTIONAL:
+        volume, scheme = read_fractional(file, segmentation.geometry)
+        if scheme.targets == targets:
+            return volume
     masks = np.stack([mask for _, mask in segmentation.masks()]).astype(np.float32)
-    return Volume(masks, segmentation.geometry, segmentation.scheme.targets)
+    return Volume(masks, segmentation.geometry, targets)
 
 
 def _digest(segmentation: Segmentation, image: _Image | None) -> str:
