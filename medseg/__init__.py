@@ -9,15 +9,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .batch.session import BatchOptions as BatchOptions
     from .config.deid import DeidProfile as DeidProfile
     from .config.load import load_config as load_config
     from .config.load import load_profile as load_profile
     from .config.sections import RunConfig as RunConfig
+    from .core.anatomy import known_structure as known_structure
     from .core.case import Case as Case
     from .core.geometry import Geometry as Geometry
     from .core.labels import LabelScheme as LabelScheme
     from .core.labels import Region as Region
     from .core.labels import Structure as Structure
+    from .core.segmentation import Segmentation as Segmentation
     from .core.volume import LabelMap as LabelMap
     from .core.volume import MultiLabelMap as MultiLabelMap
     from .core.volume import Volume as Volume
@@ -32,14 +35,22 @@ if TYPE_CHECKING:
     from .io.formats import write_label_map as write_label_map
     from .io.formats import write_multi_label_map as write_multi_label_map
     from .io.formats import write_volume as write_volume
+    from .io.label_files import read_outlines as read_outlines
     from .io.studies import find_series as find_series
     from .metrics.table import score_case as score_case
+    from .pipelines.batch import predict_studies as predict_studies
+    from .pipelines.batch import predict_web_studies as predict_web_studies
+    from .pipelines.batch import watch_studies as watch_studies
+    from .pipelines.convert import ConvertOptions as ConvertOptions
+    from .pipelines.convert import convert as convert
     from .pipelines.deidentify import DeidentifyOptions as DeidentifyOptions
     from .pipelines.deidentify import deidentify as deidentify
     from .pipelines.demo import demo as demo
     from .pipelines.evaluate import EvaluateOptions as EvaluateOptions
     from .pipelines.evaluate import evaluate as evaluate
     from .pipelines.inspect import inspect as inspect
+    from .pipelines.listen import ListenOptions as ListenOptions
+    from .pipelines.listen import listen as listen
     from .pipelines.plan import plan as plan
     from .pipelines.predict import PredictOptions as PredictOptions
     from .pipelines.predict import predict as predict
@@ -50,39 +61,50 @@ __version__ = "0.1.0"
 
 # Where each public name lives; a test holds this table and the imports above together.
 _HOMES = {
+    "BatchOptions": "batch.session",
     "Bundle": "inference.bundle",
     "Case": "core.case",
+    "ConvertOptions": "pipelines.convert",
     "DeidProfile": "config.deid",
     "DeidentifyOptions": "pipelines.deidentify",
     "EvaluateOptions": "pipelines.evaluate",
     "Geometry": "core.geometry",
     "LabelMap": "core.volume",
     "LabelScheme": "core.labels",
+    "ListenOptions": "pipelines.listen",
     "MultiLabelMap": "core.volume",
     "PredictOptions": "pipelines.predict",
     "PredictionSettings": "inference.predictor",
     "Predictor": "inference.predictor",
     "Region": "core.labels",
     "RunConfig": "config.sections",
+    "Segmentation": "core.segmentation",
     "Structure": "core.labels",
     "Volume": "core.volume",
+    "convert": "pipelines.convert",
     "deidentify": "pipelines.deidentify",
     "demo": "pipelines.demo",
     "evaluate": "pipelines.evaluate",
     "find_series": "io.studies",
     "inspect": "pipelines.inspect",
+    "known_structure": "core.anatomy",
+    "listen": "pipelines.listen",
     "load_config": "config.load",
     "load_profile": "config.load",
     "open_dataset": "data.layouts",
     "plan": "pipelines.plan",
     "predict": "pipelines.predict",
+    "predict_studies": "pipelines.batch",
+    "predict_web_studies": "pipelines.batch",
     "read_bundle": "inference.bundle",
     "read_label_map": "io.formats",
     "read_multi_label_map": "io.formats",
+    "read_outlines": "io.label_files",
     "read_run_config": "pipelines.train",
     "read_volume": "io.formats",
     "score_case": "metrics.table",
     "train": "pipelines.train",
+    "watch_studies": "pipelines.batch",
     "write_label_map": "io.formats",
     "write_multi_label_map": "io.formats",
     "write_volume": "io.formats",

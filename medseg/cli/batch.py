@@ -112,8 +112,7 @@ def batch(
     from medseg.inference.predictor import PredictionSettings
     from medseg.io.dicom_web import DicomWeb
     from medseg.io.http_client import Server
-    from medseg.pipelines.batch import batch as run_batch
-    from medseg.pipelines.batch import batch_from_web
+    from medseg.pipelines.batch import predict_studies, predict_web_studies, watch_studies
 
     _check_choices(output, origin, dry_run=dry_run, watch=watch)
     options = BatchOptions(
@@ -132,13 +131,17 @@ def batch(
     )
     if dry_run or output is None:
         _foresee(bundle, Path(studies), options, as_json=as_json)
-    elif origin is Origin.dicomweb:
-        source = (DicomWeb(Server(studies, token, ca)), read_filters(query or []))
-        tell_run(batch_from_web(bundle, *source, output, options, ConsoleProgress()), output, options, as_json=as_json)
+        return
+    progress = ConsoleProgress()
+    if origin is Origin.dicomweb:
+        server, filters = DicomWeb(Server(studies, token, ca)), read_filters(query or [])
+        run = predict_web_studies(bundle, server, filters, output, options, progress)
     elif watch:
-        _watch((bundle, Path(studies), output), options, parse_duration(quiet), as_json=as_json)
+        quiet_s, stop = parse_duration(quiet), stop_on_signals()
+        run = watch_studies(bundle, Path(studies), output, options, quiet_s, stop, progress)
     else:
-        tell_run(run_batch(bundle, Path(studies), output, options, ConsoleProgress()), output, options, as_json=as_json)
+        run = predict_studies(bundle, Path(studies), output, options, progress)
+    tell_run(run, output, options, as_json=as_json)
 
 
 def read_filters(texts: Sequence[str]) -> dict[str, str]:
@@ -173,13 +176,6 @@ def _foresee(bundle: Path, folder: Path, options: BatchOptions, *, as_json: bool
         print_table(rule_rows(bundle, options), "rules")
         print_line("")
     print_table(rows, "series", as_json=as_json)
-
-
-def _watch(places: tuple[Path, Path, Path], options: BatchOptions, quiet_s: float, *, as_json: bool) -> None:
-    from medseg.pipelines.batch import watch
-
-    stop = stop_on_signals()
-    tell_run(watch(*places, options, quiet_s, stop, ConsoleProgress()), places[2], options, as_json=as_json)
 
 
 def stop_on_signals() -> threading.Event:

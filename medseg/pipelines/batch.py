@@ -27,7 +27,7 @@ SPOOL = "spool"
 _SECONDS_BETWEEN_LOOKS = 5.0
 
 
-def batch(
+def predict_studies(
     bundle: Path, folder: Path, output: Path, options: BatchOptions | None = None, progress: Progress = SILENT
 ) -> BatchRun:
     """Predict every study below a folder that a model fits.
@@ -59,7 +59,7 @@ def batch(
         return replace(run, others=found.others, unreadable=found.unreadable)
 
 
-def batch_from_web(
+def predict_web_studies(
     bundle: Path,
     server: DicomWeb,
     filters: Mapping[str, str],
@@ -67,7 +67,7 @@ def batch_from_web(
     options: BatchOptions | None = None,
     progress: Progress = SILENT,
 ) -> BatchRun:
-    """Predict every study on a DICOMweb server that a model fits; else as ``batch``.
+    """Predict every study on a DICOMweb server that a model fits; else as ``predict_studies``.
 
     Studies are fetched one by one, a few ahead of their turn, and lie in ``output/spool`` as long as they are needed.
 
@@ -80,9 +80,9 @@ def batch_from_web(
         progress: Told of each study.
 
     Raises:
-        InputError: If no study matches; else as ``batch``.
+        InputError: If no study matches; else as ``predict_studies``.
         ReadError: If the server does not answer.
-        OutputError: As ``batch``.
+        OutputError: As ``predict_studies``.
     """
     with open_session(bundle, output, options or BatchOptions(), progress) as session:
         studies = {study_name(session.model.key, study.uid): study for study in server.find_studies(filters)}
@@ -100,7 +100,7 @@ def batch_from_web(
         return run
 
 
-def watch(
+def watch_studies(
     bundle: Path,
     folder: Path,
     output: Path,
@@ -111,7 +111,7 @@ def watch(
 ) -> BatchRun:
     """Predict studies as they arrive in a folder, each when its files have rested for ``quiet_s``, until stopped.
 
-    As ``batch``. Studies that are there already are taken too.
+    As ``predict_studies``. Studies that are there already are taken too.
     """
     _check_apart(folder, output)
     with open_session(bundle, output, options, progress) as session:
@@ -125,7 +125,7 @@ def foresee(bundle: Path, folder: Path, options: BatchOptions, progress: Progres
     """What a batch would do: one row a series, with what it serves as or why it is left out; nothing is written.
 
     Raises:
-        BundleError, InputError: As ``batch``.
+        BundleError, InputError: As ``predict_studies``.
     """
     model = open_model(work_settings(bundle, Path(), options))
     found = find_studies(existing(folder), model.key, progress)

@@ -25,7 +25,7 @@ from medseg.io.dicom_web import DicomWeb
 from medseg.io.http_client import Server
 from medseg.io.spool import open_spool
 from medseg.pipelines import listen as pipeline
-from medseg.pipelines.batch import batch_from_web
+from medseg.pipelines.batch import predict_web_studies
 from medseg.pipelines.listen import ListenOptions, listen
 
 ONCE = Retries(attempts=1)
@@ -186,15 +186,15 @@ class TestWeb:
 
     def test_studies_are_fetched_and_done_once(self, tmp_path, options, server):
         model = write_model(tmp_path / "model")
-        run = batch_from_web(model, server, {}, tmp_path / "out", options)
+        run = predict_web_studies(model, server, {}, tmp_path / "out", options)
         assert run.counts == {Status.DONE: 2}
         segs = [pydicom.dcmread(path) for path in (tmp_path / "out" / "studies").rglob("seg.dcm")]
         assert {one.StudyInstanceUID for one in segs} == {STUDY_UID, OTHER_UID}
         assert not list((tmp_path / "out" / "spool").rglob("*.dcm"))
-        assert batch_from_web(model, server, {}, tmp_path / "out", options).ended == 0
+        assert predict_web_studies(model, server, {}, tmp_path / "out", options).ended == 0
 
     def test_a_query_chooses(self, tmp_path, options, server):
         model = write_model(tmp_path / "model")
-        assert batch_from_web(model, server, {"PatientID": "P1"}, tmp_path / "out", options).ended == 1
+        assert predict_web_studies(model, server, {"PatientID": "P1"}, tmp_path / "out", options).ended == 1
         with pytest.raises(InputError, match="the server has no study that matches"):
-            batch_from_web(model, server, {"PatientID": "P7"}, tmp_path / "out", options)
+            predict_web_studies(model, server, {"PatientID": "P7"}, tmp_path / "out", options)
