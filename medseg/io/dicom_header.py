@@ -93,12 +93,23 @@ def read_header(path: Path, tags: tuple[int, ...]) -> Header | None:
 def read_first(path: Path, tags: tuple[int, ...]) -> Dataset | None:
     """The elements ``tags``, without reading on after the last of them.
 
-    None and errors as ``read_header``.
+    None and errors as ``read_header``; a file after whose last element of them nothing comes is cut off.
     """
     last = max(tags)
+    beyond: list[int] = []
+
+    def is_beyond(tag: int, _representation: str | None, _length: int) -> bool:
+        if tag > last:
+            beyond.append(tag)
+        return tag > last
+
     with parsing(), path.open("rb") as file:
-        opened = _open(file, tags, lambda tag, _representation, _length: tag > last)
-        return None if opened is None else opened.dataset
+        opened = _open(file, tags, is_beyond)
+        if opened is None:
+            return None
+        if not beyond:
+            raise ReadError(CUT_OFF)
+        return opened.dataset
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ class Series:
         problem: Why it cannot be read as one volume, as part of a sentence; None if it can.
         attributes: ``sex``, ``age``, ``manufacturer``, ``model``, ``field_strength_t``, ``kernel``, where present.
         geometry: Grid of the volume; None if there is a problem.
+        is_damaged: Whether the problem is that something is not there or not whole: files or slices.
     """
 
     uid: SeriesUID = field(repr=False)
@@ -54,6 +55,7 @@ class Series:
     problem: str | None
     attributes: Mapping[str, str] = field(repr=False)
     geometry: Geometry | None = None
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +119,14 @@ def _sort_key(series: Series) -> tuple[str, str, str]:
 def _series(instances: Sequence[Instance], *, fill_gaps: bool) -> Series:
     identity = instances[0].identity
     images = [instance.image for instance in instances if isinstance(instance.image, Image)]
-    files, problem, geometry = [instance.path for instance in instances], None, None
+    files, problem, geometry, is_damaged = [instance.path for instance in instances], None, None, False
     try:
         arrangement = arrange(instances, fill_gaps=fill_gaps)
         geometry = arrangement.geometry
         files = [instances[file].path for file in dict.fromkeys(one.file for one in arrangement.slices)]
     except DataError as error:
         problem = str(error)
+        is_damaged = isinstance(error, ReadError) or 0 < len(images) < len(instances) or _lacks_slices(instances)
     return Series(
         uid=SeriesUID(identity.uid),
         study_uid=identity.study_uid,
@@ -140,4 +143,14 @@ def _series(instances: Sequence[Instance], *, fill_gaps: bool) -> Series:
         problem=problem,
         attributes=identity.attributes,
         geometry=geometry,
+        is_damaged=is_damaged,
     )
+
+
+def _lacks_slices(instances: Sequence[Instance]) -> bool:
+    """Whether the series would make a volume if missing slices were filled in."""
+    try:
+        arrange(instances, fill_gaps=True)
+    except DataError:
+        return False
+    return True
