@@ -12,7 +12,8 @@ from medseg.core.volume import Volume
 from medseg.io.dicom_read import read_series
 from medseg.io.studies import Series
 
-_SAME_GRID_MM = 0.01
+SAME_GRID_MM = 0.01
+"""How far voxels of two channels may lie apart."""
 
 
 def read_channels(series: Sequence[Series], channels: tuple[str, ...], *, fill_gaps: bool) -> Volume:
@@ -26,7 +27,7 @@ def read_channels(series: Sequence[Series], channels: tuple[str, ...], *, fill_g
     first = parts[0]
     turned = [part.reoriented(first.geometry.axis_codes) for part in parts]
     for name, part in zip(channels, turned, strict=True):
-        if not first.geometry.is_close(part.geometry, _SAME_GRID_MM):
+        if not first.geometry.is_close(part.geometry, SAME_GRID_MM):
             raise GeometryError(grid_difference(first, part, f"channels {channels[0]!r} and {name!r}"))
     if len(parts) == 1:
         return first.renamed(channels)

@@ -33,6 +33,14 @@ class StudyFiles:
     version: str
     damaged: int = 0
 
+    @property
+    def problem(self) -> str:
+        """Why it cannot be done, before any file is read; empty if nothing speaks against it."""
+        if not self.damaged:
+            return ""
+        which = f"{self.damaged} files that are empty, damaged or may not be read lie beside its files"
+        return f"{which}, so slices may be missing; mend or remove them"
+
 
 @dataclass(frozen=True, eq=False)
 class Found:

@@ -52,9 +52,7 @@ class TaskMaker:
     def task(self, study: StudyFiles) -> StudyTask:
         """The task of a study."""
         version = hashlib.sha256(f"{study.version} {study.damaged} {self.digest}".encode()).hexdigest()[:32]
-        beside = f"{study.damaged} files that are empty, damaged or may not be read lie beside its files"
-        problem = f"{beside}, so slices may be missing; mend or remove them" if study.damaged else ""
-        return StudyTask(study.name, study.paths, version, problem)
+        return StudyTask(study.name, study.paths, version, study.problem)
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,10 +42,11 @@ CREATE TABLE outputs (
 
 _EXPECT = (
     "INSERT INTO studies (study, version, status) VALUES (?, ?, 'waiting') ON CONFLICT (study) DO UPDATE "
-    "SET version = excluded.version, status = 'waiting', reason = '' WHERE version <> excluded.version"
+    "SET version = excluded.version, status = 'waiting' WHERE version <> excluded.version"
 )
-_WAIT = "UPDATE studies SET status = 'waiting', reason = '' WHERE study = ?"
+_WAIT = "UPDATE studies SET status = 'waiting' WHERE study = ?"
 _FORGET = (
+    ("UPDATE studies SET reason = '', read_s = NULL, predict_s = NULL, write_s = NULL WHERE status = 'waiting'", [()]),
     ("DELETE FROM results WHERE study IN (SELECT study FROM studies WHERE status = 'waiting')", [()]),
     ("DELETE FROM outputs WHERE study IN (SELECT study FROM studies WHERE status = 'waiting')", [()]),
 )

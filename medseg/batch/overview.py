@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import statistics
@@ -171,10 +172,8 @@ def _others(rows: Sequence[StudyRow], studies: Path) -> list[Html]:
 
 def _pictures(row: StudyRow, studies: Path, caption: Callable[[StudyRow, str], str]) -> Iterator[Html]:
     for series in row.result.series:
-        path = studies / row.result.name / series / THUMBNAIL
-        if path.is_file():
-            with Image.open(path) as picture:
-                yield page.photograph(picture, caption(row, series))
+        with contextlib.suppress(OSError), Image.open(studies / row.result.name / series / THUMBNAIL) as picture:
+            yield page.photograph(picture, caption(row, series))  # one that is not there or damaged is left out
 
 
 def _table(rows: Sequence[StudyRow]) -> list[Html]:

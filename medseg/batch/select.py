@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,16 +12,20 @@ from typing import Literal
 import numpy as np
 
 from medseg.config.selection import Plane, SelectionSection, SeriesRule
+from medseg.core.errors import ConfigError
 from medseg.core.geometry import Geometry, LengthUnit
 from medseg.inference.bundle import TrainingFacts
 from medseg.inference.suitability import dicom_modality, wrong_grid
 from medseg.io.studies import Series
+
+from .channels import SAME_GRID_MM
 
 Which = Literal["best", "all"]
 
 _PLANES = {"S": Plane.AXIAL, "I": Plane.AXIAL, "A": Plane.CORONAL, "P": Plane.CORONAL}
 _LOCALIZERS = {"LOCALIZER", "SCOUT"}
 _BETTER = "fits, but another series fits better"
+_MOST_REASONS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,24 +50,37 @@ class Choice:
     Attributes:
         matches: Sets of series to predict, one series a channel in the model's order; the best first.
         considered: Every series of the study.
+        is_damaged: Whether nothing fits, and a series might have that is damaged or lacks slices.
     """
 
     matches: tuple[tuple[Series, ...], ...] = field(repr=False)
     considered: tuple[Considered, ...]
+    is_damaged: bool
 
     @property
     def reason(self) -> str:
-        """Why nothing fits; one clause that names each kind of reason once."""
-        reasons = dict.fromkeys(one.reason for one in self.considered if one.reason)
-        return "; ".join(reasons) or "the study holds no series"
+        """Why nothing fits; one clause that names each kind of reason once, the first few of them."""
+        reasons = list(dict.fromkeys(one.reason for one in self.considered if one.reason))
+        more = (f"and {len(reasons) - _MOST_REASONS} more reasons",) if len(reasons) > _MOST_REASONS else ()
+        return "; ".join((*reasons[:_MOST_REASONS], *more)) or "the study holds no series"
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a model takes: the rule of each channel, and what the training images were like."""
+    """What a model takes: the rule of each channel, and what the training images were like.
+
+    Raises:
+        ConfigError: If there is a rule for a channel that the model has not.
+    """
 
     facts: TrainingFacts
     selection: SelectionSection
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.selection.channels if name not in self.facts.modalities]
+        if unknown:
+            known = ", ".join(self.facts.modalities)
+            raise ConfigError(f"the rules for series name the channel {unknown[0]!r}, the model has {known}")
 
     def rule(self, channel: str) -> SeriesRule:
         """The rule of a channel, completed by what its name says."""
@@ -84,10 +102,16 @@ class Rules:
             return "a localizer"
         if series.problem is not None or series.geometry is None:
             return series.problem or "it has no grid"
-        reason = _against_rule(series, series.geometry, self.rule(channel))
+        reason = _against_rule(series, self.rule(channel))
         if reason is None and not self.selection.any_size:
             reason = wrong_grid(series.geometry, self.facts)
         return reason
+
+    def is_missed(self, series: Series) -> bool:
+        """Whether a series is damaged that might serve as some channel, as far as its headers go."""
+        if not series.is_damaged or _LOCALIZERS & set(series.image_type):
+            return False
+        return any(_against_rule(series, self.rule(channel)) is None for channel in self.facts.modalities)
 
 
 def choose(series: Sequence[Series], rules: Rules, which: Which = "best") -> Choice:
@@ -95,7 +119,8 @@ def choose(series: Sequence[Series], rules: Rules, which: Which = "best") -> Cho
 
     For a model of one channel each series that fits is a match: the best is original rather than derived, close to the
     training images in spacing, of many slices. For several channels, each frame of reference gives one match at most: a
-    series a channel on one grid, none used twice; channels whose rule has the most words choose first.
+    series a channel on one grid, none used twice. The channel that the fewest series fit chooses first, and takes the
+    series that fits the fewest channels, so that ``T2`` leaves ``T2 FLAIR`` to ``FLAIR``.
 
     Args:
         series: All series of the study.
@@ -111,26 +136,46 @@ def choose(series: Sequence[Series], rules: Rules, which: Which = "best") -> Cho
         groups = ([one for one in ranked if one.frame_of_reference_uid == frame] for frame in frames)
         found = [match for group in groups if (match := _joined(group, rules)) is not None]
     matches = tuple(found[:1] if which == "best" else found)
-    taken = {one.uid: channel for match in matches for channel, one in zip(channels, match, strict=True)}
-    return Choice(matches, tuple(_considered(one, taken.get(one.uid), rules) for one in series))
+    taken = {one: channel for match in matches for channel, one in zip(channels, match, strict=True)}
+    considered = tuple(_considered(one, taken.get(one), rules) for one in series)
+    return Choice(matches, considered, not matches and any(map(rules.is_missed, series)))
 
 
 def _joined(series: Sequence[Series], rules: Rules) -> tuple[Series, ...] | None:
-    """One series a channel, all on the grid of the first that was found; None if a channel finds none."""
+    """One series a channel, on the first grid that has one for each; None if there is none."""
+    return next((match for one in _by_grid(series) if (match := _on_one_grid(one, rules)) is not None), None)
+
+
+def _on_one_grid(series: Sequence[Series], rules: Rules) -> tuple[Series, ...] | None:
+    """One series a channel of those that lie on one grid; None if a channel finds none."""
+    channels = rules.facts.modalities
+    fitting = {channel: [one for one in series if rules.unfit(one, channel) is None] for channel in channels}
+    wanted = Counter(one for some in fitting.values() for one in some)
     found: dict[str, Series] = {}
-    for channel in sorted(rules.facts.modalities, key=lambda name: -len(rules.rule(name).words)):
-        free = (one for one in series if one not in found.values() and rules.unfit(one, channel) is None)
-        one = next((one for one in free if all(_on_one_grid(one, other) for other in found.values())), None)
-        if one is None:
+    for channel in sorted(channels, key=lambda name: len(fitting[name])):
+        free = [one for one in fitting[channel] if one not in found.values()]
+        if not free:
             return None
-        found[channel] = one
-    return tuple(found[channel] for channel in rules.facts.modalities)
+        found[channel] = min(free, key=wanted.__getitem__)
+    return tuple(found[channel] for channel in channels)
 
 
-def _on_one_grid(one: Series, other: Series) -> bool:
-    if one.geometry is None or other.geometry is None:
-        return False
-    return one.geometry.is_close(other.geometry.reoriented(one.geometry.axis_codes), tolerance_mm=0.01)
+def _by_grid(series: Sequence[Series]) -> list[list[Series]]:
+    """The series that have a grid, parted by it; in their order."""
+    groups: list[tuple[Geometry, list[Series]]] = []
+    for one in series:
+        if (grid := one.geometry) is None:
+            continue
+        same = next((some for first, some in groups if _are_close(grid, first)), None)
+        if same is None:
+            groups.append((grid, [one]))
+        else:
+            same.append(one)
+    return [some for _, some in groups]
+
+
+def _are_close(one: Geometry, other: Geometry) -> bool:
+    return one.is_close(other.reoriented(one.axis_codes), SAME_GRID_MM)
 
 
 def _considered(series: Series, channel: str | None, rules: Rules) -> Considered:
@@ -147,7 +192,7 @@ def _considered(series: Series, channel: str | None, rules: Rules) -> Considered
     return Considered(series, (), f"fits as {fitting}, but was not needed, or no series on its grid fits the others")
 
 
-def _against_rule(series: Series, grid: Geometry, rule: SeriesRule) -> str | None:
+def _against_rule(series: Series, rule: SeriesRule) -> str | None:
     """What of a rule a series breaks; its own texts, which people type, are not shown."""
     words = set(_words(series.description))
     part = series.body_part.strip().casefold()
@@ -155,8 +200,8 @@ def _against_rule(series: Series, grid: Geometry, rule: SeriesRule) -> str | Non
         return f"its modality is {series.modality or 'not given'}, the rule wants {rule.modality}"
     if rule.body_part and part and part not in {one.casefold() for one in rule.body_part}:
         return f"its body part is not {' or '.join(rule.body_part)}"
-    if rule.plane is not None and plane_of(grid) is not rule.plane:
-        return f"its slices are {plane_of(grid)}, the rule wants {rule.plane}"
+    if rule.plane and series.geometry and (plane := plane_of(series.geometry)) is not rule.plane:
+        return f"its slices are {plane}, the rule wants {rule.plane}"
     if missing := [word for word in rule.words if not set(_words(word)) <= words]:
         return f"its description lacks {', '.join(map(repr, missing))}"
     if extra := [word for word in rule.without if set(_words(word)) <= words]:

@@ -84,7 +84,7 @@ class BatchRun:
         ended: How many studies came to an end in this run.
         seconds: How long that took, from the first study on.
         others: Files that are not DICOM.
-        unreadable: Files that are empty or damaged.
+        unreadable: Files and folders that are empty, damaged or may not be read.
     """
 
     counts: dict[Status, int]

@@ -27,8 +27,8 @@ from medseg.inference.bundle import Bundle, read_bundle
 from medseg.inference.expected import measured, odd, volume_ml
 from medseg.inference.predictor import PredictionSettings, Predictor
 from medseg.inference.restore import Prediction
-from medseg.io.dicom_result import Algorithm, ResultHeader, SourceSeries, read_source
-from medseg.io.studies import Series, sort_series
+from medseg.io.dicom_result import Algorithm, ResultHeader, SourceSeries, derived_uid, read_source
+from medseg.io.studies import Inventory, Series, sort_series
 
 from .channels import read_channels
 from .outputs import THUMBNAIL, Form, Product, write_forms, write_thumbnail
@@ -133,7 +133,6 @@ class StudyWorker:
             for match in matches:
                 found.extend(self._predict_one(match, partial_folder / match.name, clock))
             with clock.stage(Stage.WRITE):
-                flush_folder(partial_folder)
                 result = StudyResult(
                     task.name,
                     task.version,
@@ -144,6 +143,7 @@ class StudyWorker:
                     outputs=tuple(_outputs(partial_folder)),
                 )
                 write_receipt(partial_folder, result)
+                flush_folder(partial_folder)
         return result
 
     def _matches(self, task: StudyTask) -> list[_Match] | str:
@@ -151,9 +151,11 @@ class StudyWorker:
         if task.problem:
             raise DataError(task.problem)
         inventory = sort_series([Path(path) for path in task.paths], fill_gaps=self._settings.fill_gaps)
-        if inventory.unreadable:
-            raise DataError(f"{inventory.unreadable} of its files are damaged, so slices may be missing")
+        if problem := damaged_files(inventory):
+            raise DataError(problem)
         choice = choose(inventory.series, self._model.rules, self._settings.which)
+        if choice.is_damaged:
+            raise DataError(choice.reason)
         if not choice.matches:
             return redacted(choice.reason)
         names = [name_of(self._model.key, SERIES, match[0].uid) for match in choice.matches]
@@ -162,25 +164,26 @@ class StudyWorker:
     def _predict_one(self, match: _Match, folder: Path, clock: Clock) -> list[Measured]:
         settings, scheme = self._settings, self._model.bundle.scheme
         with clock.stage(Stage.READ):
+            source = self._source(match.series[0])
             volume = read_channels(match.series, self._model.rules.facts.modalities, fill_gaps=settings.fill_gaps)
         prediction = self._computing.submit(clock.run, Stage.PREDICT, partial(self._predictor.predict, volume)).result()
         with clock.stage(Stage.WRITE):
-            product = self._product(match, volume, prediction)
+            product = self._product(match, source, volume, prediction)
             folder.mkdir()
             write_forms(folder, product, settings.forms)
             if settings.thumbnails:
                 write_thumbnail(folder / THUMBNAIL, product)
             return self._measured(match.name, prediction, scheme)
 
-    def _product(self, match: _Match, volume: Volume, prediction: Prediction) -> Product:
+    def _product(self, match: _Match, source: SourceSeries | None, volume: Volume, prediction: Prediction) -> Product:
         scheme = self._model.bundle.scheme
         maps = prediction.probabilities
         return Product(
             Segmentation(prediction.labels, scheme),
             volume,
             None if maps is None else Volume(maps, volume.geometry, scheme.targets),
-            self._source(match.series[0]),
-            partial(self._header, match, datetime.now(UTC)),
+            source,
+            partial(self._header, match, datetime.now(UTC).astimezone()),
         )
 
     def _source(self, series: Series) -> SourceSeries | None:
@@ -190,11 +193,10 @@ class StudyWorker:
 
     def _header(self, match: _Match, made: datetime, form: Form) -> ResultHeader:
         """The same UIDs whenever the same is made of the same, so that a PACS keeps one."""
-        digest = f"{match.series[0].uid} {match.version} {form}"
-        key, algorithm = self._model.key, self._model.algorithm
+        origin, algorithm = f"{match.series[0].uid} {match.version} {form}", self._model.algorithm
         return ResultHeader(
-            key.uid(f"series of {digest}"),
-            key.uid(f"instance of {digest}"),
+            derived_uid(f"series of {origin}"),
+            derived_uid(f"instance of {origin}"),
             _SERIES_NUMBERS[form],
             f"{algorithm.name} {form}"[:64],
             algorithm,
@@ -273,13 +275,23 @@ def model_digest(bundle: Path) -> str:
     return digest.hexdigest()
 
 
+def damaged_files(inventory: Inventory) -> str:
+    """Why a study cannot be done whose files, all DICOM, were looked at; empty if they are whole."""
+    damaged = inventory.unreadable + inventory.other_files
+    return f"{damaged} of its files are damaged, so slices may be missing" if damaged else ""
+
+
 def _with_probabilities(settings: PredictionSettings, *, keep: bool) -> PredictionSettings:
     return replace(settings, probabilities=keep or settings.probabilities)
 
 
 def _check_space(folder: Path) -> None:
     """Refuse to begin what could not be written anyway."""
-    if shutil.disk_usage(folder).free < _FREE_BYTES:
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise OutputError(f"the output folder is not there any more ({error.strerror})") from error
+    if free < _FREE_BYTES:
         raise OutputError("the disk of the results is full; make room and start the same command again")
 
 

@@ -13,8 +13,9 @@ from .dicom_header import items, text
 Lab = tuple[int, int, int]
 """L* (0 … 100), a* and b* (-128 … 127), each over 0 … 65535 (PS3.3 section C.10.7.1.1)."""
 
-ANATOMICAL_STRUCTURE = CodedConcept("123037004", "SCT", "Anatomical Structure")
+ANATOMICAL_STRUCTURE = CodedConcept("91723000", "SCT", "Anatomical Structure")
 """The category of what has a code but no category (PS3.16 CID 7150)."""
+_ANATOMICAL = (ANATOMICAL_STRUCTURE.value, "123037004", "T-D000A")  # the last two by Slicer, dcmqi and older editions
 TISSUE = CodedConcept("85756007", "SCT", "Tissue")
 """Category and type of what nobody coded: all that is known is that it was outlined. Slicer and dcmqi say the same."""
 ARTIFICIAL_INTELLIGENCE = CodedConcept("123110", "DCM", "Artificial Intelligence")
@@ -35,6 +36,11 @@ _SHORT, _LONG = 16, 64
 _WHITE = (0.95047, 1.0, 1.08883)  # D65, which DICOM's implementations agree on
 _TO_XYZ = ((0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505))
 _FROM_XYZ = ((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570))
+
+
+def is_anatomical(category: CodedConcept | None) -> bool:
+    """Whether a category is that of anatomical structures, which goes without saying."""
+    return category is None or category.value in _ANATOMICAL
 
 
 def code_item(concept: CodedConcept) -> Dataset:

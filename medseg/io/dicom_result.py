@@ -80,10 +80,12 @@ class ResultHeader:
 
     def instance(self, number: int) -> str:
         """UID of the instance of that number, counted from 1; the same for the same header."""
-        if number == 1:
-            return self.instance_uid
-        digest = hashlib.sha256(f"{self.instance_uid} {number}".encode()).digest()
-        return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+        return self.instance_uid if number == 1 else derived_uid(f"{self.instance_uid} {number}")
+
+
+def derived_uid(text: str) -> str:
+    """The UID that always stands for that text (PS3.5 section B.2)."""
+    return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], 'big')}"
 
 
 def read_source(series: Series, *, fill_gaps: bool = False) -> SourceSeries:

@@ -6,15 +6,13 @@ are incomplete or not quite right, and several multi-frame files. What the sourc
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
 from .dicom_head import result_head, sop_class
-from .dicom_result import ResultHeader, SourceSeries
+from .dicom_result import ResultHeader, SourceSeries, derived_uid
 
 _NEEDED = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID"),
@@ -59,11 +57,6 @@ def frame_of_reference(source: SourceSeries) -> str:
     header = source.headers[0]
     said = str(header.get("FrameOfReferenceUID") or "")
     return said or derived_uid(f"{header.SeriesInstanceUID} frame of reference")
-
-
-def derived_uid(text: str) -> str:
-    """The UID that always stands for that text (PS3.5 section B.2)."""
-    return f"2.25.{int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], 'big')}"
 
 
 def complete(dataset: Dataset, source: SourceSeries, header: ResultHeader) -> None:

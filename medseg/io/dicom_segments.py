@@ -19,6 +19,7 @@ from .dicom_codes import (
     ARTIFICIAL_INTELLIGENCE,
     TISSUE,
     code_item,
+    is_anatomical,
     is_background,
     lab_from_rgb,
     laterality_code,
@@ -28,8 +29,7 @@ from .dicom_codes import (
     rgb_from_lab,
 )
 from .dicom_header import integer, items, numbers, text
-from .dicom_result import ResultHeader
-from .dicom_seg_source import derived_uid
+from .dicom_result import ResultHeader, derived_uid
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
@@ -138,7 +138,7 @@ def _structure(item: Dataset, name: str, value: int, colour: Colour) -> Structur
         value=value,
         colour=colour,
         code=kind,
-        category=None if category == ANATOMICAL_STRUCTURE else category,
+        category=None if is_anatomical(category) else category,
         laterality=laterality_of(modifier),
     )
 

@@ -16,11 +16,11 @@ from pydicom.uid import ExplicitVRLittleEndian
 from medseg.core.errors import LabelError
 from medseg.core.labels import CodedConcept, Structure
 
-from .dicom_codes import ANATOMICAL_STRUCTURE, ARTIFICIAL_INTELLIGENCE, laterality_code, plain_text
+from .dicom_codes import ANATOMICAL_STRUCTURE, ARTIFICIAL_INTELLIGENCE, is_anatomical, laterality_code, plain_text
 from .dicom_elements import quietly
-from .dicom_file import IMPLEMENTATION_CLASS_UID, write_dicom
+from .dicom_file import write_dicom
 from .dicom_head import MANUFACTURER, result_head, sop_class
-from .dicom_result import ResultHeader, SourceSeries
+from .dicom_result import ResultHeader, SourceSeries, derived_uid
 
 if TYPE_CHECKING:
     from highdicom.sr import (
@@ -35,7 +35,6 @@ _CUBIC_CENTIMETRE = CodedConcept("cm3", "UCUM", "cubic centimeter")
 _VOXEL_SUM = CodedConcept("126030", "DCM", "Sum of segmented voxel method for volume")
 _PROCEDURE = CodedConcept("363679005", "SCT", "Imaging procedure")
 _DEVICE = CodedConcept("121007", "DCM", "Device")
-_ANATOMICAL = (ANATOMICAL_STRUCTURE.value, "91723000")
 _EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
     *("StudyID", "StudyDate", "StudyTime"),
@@ -195,7 +194,7 @@ def _sites(structure: Structure) -> list[FindingSite] | None:
     """The organ itself with its side; where a lesion lies is not known."""
     from highdicom.sr import FindingSite as Site
 
-    if structure.code is None or (structure.category and structure.category.value not in _ANATOMICAL):
+    if structure.code is None or not is_anatomical(structure.category):
         return None
     side = None if structure.laterality is None else _code(laterality_code(structure.laterality))
     return [Site(anatomic_location=_code(structure.code), laterality=side)]
@@ -204,9 +203,9 @@ def _sites(structure: Structure) -> list[FindingSite] | None:
 def _observer(header: ResultHeader) -> ObservationContext:
     from highdicom import sr
 
-    device = sr.DeviceObserverIdentifyingAttributes(
-        uid=IMPLEMENTATION_CLASS_UID, name=header.algorithm.name, manufacturer_name=MANUFACTURER
-    )
+    algorithm = header.algorithm
+    uid = derived_uid(f"{MANUFACTURER} {algorithm.name} {algorithm.version}")
+    device = sr.DeviceObserverIdentifyingAttributes(uid=uid, name=algorithm.name, manufacturer_name=MANUFACTURER)
     observer = sr.ObserverContext(observer_type=_code(_DEVICE), observer_identifying_attributes=device)
     return sr.ObservationContext(observer_device_context=observer)
 

@@ -22,7 +22,7 @@ from medseg.core.labels import CodedConcept, Colour, LabelScheme, Structure, pal
 from medseg.core.segmentation import Segmentation
 from medseg.core.volume import LabelMap, MultiLabelMap, Volume
 
-from .dicom_codes import ANATOMICAL_STRUCTURE, TISSUE, laterality_code, laterality_of
+from .dicom_codes import TISSUE, is_anatomical, laterality_code, laterality_of
 from .limits import LARGEST_DECODED, decoding
 from .nrrd import is_nrrd, read_nrrd, read_nrrd_pairs, write_nrrd
 
@@ -33,7 +33,7 @@ _MARKS = ("Segmentation_SourceRepresentation", "Segmentation_MasterRepresentatio
 _LIST = "Segmentation category and type - DICOM master list"
 _DEFAULT_LIST = "Segmentation category and type - 3D Slicer General Anatomy list"
 _REGIONS = "Anatomic codes - DICOM master list"
-_ANATOMICAL_CODES = (ANATOMICAL_STRUCTURE.value, "91723000", "T-D000A")
+_ANATOMICAL_STRUCTURE = CodedConcept("123037004", "SCT", "Anatomical Structure")  # as Slicer's list has it
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _words(structure: Structure, layer: int, box: tuple[slice, ...] | None) -> d
 def _terminology(structure: Structure) -> str:
     """Category, type and side; what 3D Slicer takes for a segment of which nothing is known, if it has no code."""
     context = _LIST if structure.code else _DEFAULT_LIST
-    category = (structure.category or ANATOMICAL_STRUCTURE) if structure.code else TISSUE
+    category = (structure.category or _ANATOMICAL_STRUCTURE) if structure.code else TISSUE
     side = laterality_code(structure.laterality) if structure.laterality else None
     words = (_triple(category), _triple(structure.code or TISSUE), _triple(side))
     return "~".join((context, *words, _REGIONS, "^^", "^^"))
@@ -212,7 +212,7 @@ def _structure(name: str, value: int, colour: Colour, tags: str) -> Structure:
     category, code, modifier, _, _, side = (*parts, *[None] * 7)[1:7]
     if code and category and code.value == category.value == TISSUE.value:
         code = category = None
-    if category and category.value in _ANATOMICAL_CODES:
+    if is_anatomical(category):
         category = None
     return Structure(name, value, colour, code, category, laterality_of(modifier) or laterality_of(side))
 

@@ -21,7 +21,7 @@ from medseg.core.segmentation import Segmentation
 from medseg.core.volume import Volume
 from medseg.evaluation.schemes import read_scheme
 from medseg.io.dicom_read import read_series
-from medseg.io.dicom_result import Algorithm, ResultHeader, SourceSeries, read_source
+from medseg.io.dicom_result import Algorithm, ResultHeader, SourceSeries, derived_uid, read_source
 from medseg.io.dicom_seg_file import SegmentationForm, open_segmentation
 from medseg.io.dicom_seg_read import read_fractional
 from medseg.io.formats import Format, read_volume, sniff, write_labels
@@ -160,10 +160,7 @@ def _digest(segmentation: Segmentation, image: _Image | None) -> str:
 
 
 def _header(digest: str, made: datetime, form: Form) -> ResultHeader:
-    series, instance = (
-        f"2.25.{int(hashlib.sha256(f'{what} {form} {digest}'.encode()).hexdigest()[:32], 16)}"
-        for what in ("series", "instance")
-    )
+    series, instance = (derived_uid(f"{what} {form} {digest}") for what in ("series", "instance"))
     algorithm = Algorithm("medseg convert", medseg.__version__)
     return ResultHeader(series, instance, _SERIES_NUMBERS[form], f"medseg convert {form}", algorithm, made)
 
