@@ -21,8 +21,9 @@ def label_scheme(section: LabelsSection) -> LabelScheme:
         )
         for one, colour in zip(given, colours, strict=True)
     )
-    regions = tuple(Region(region.name, region.structures) for region in section.regions)
-    return LabelScheme(structures, regions, section.ignore, section.overlapping, section.background)
+    return LabelScheme(
+        structures, tuple(map(_region, section.regions)), section.ignore, section.overlapping, section.background
+    )
 
 
 def labels_section(scheme: LabelScheme) -> LabelsSection:
@@ -39,7 +40,16 @@ def labels_section(scheme: LabelScheme) -> LabelsSection:
             )
             for one in scheme.structures
         ),
-        regions=tuple(RegionSection(name=region.name, structures=region.structures) for region in scheme.regions),
+        regions=tuple(
+            RegionSection(
+                name=one.name,
+                structures=one.structures,
+                code=_code_section(one.code),
+                category=_code_section(one.category),
+                laterality=one.laterality,
+            )
+            for one in scheme.regions
+        ),
         ignore=scheme.ignore,
         overlapping=scheme.overlapping,
         background=scheme.background,
@@ -49,6 +59,17 @@ def labels_section(scheme: LabelScheme) -> LabelsSection:
 def coded_concept(section: CodeSection | None) -> CodedConcept | None:
     """The concept that a section describes; None for none."""
     return None if section is None else CodedConcept(section.value, section.scheme, section.meaning)
+
+
+def _region(section: RegionSection) -> Region:
+    region = Region(
+        section.name,
+        section.structures,
+        coded_concept(section.code),
+        coded_concept(section.category),
+        section.laterality,
+    )
+    return described(region)
 
 
 def _code_section(code: CodedConcept | None) -> CodeSection | None:

@@ -127,6 +127,10 @@ class RegionSection(Section):
 
     name: str
     structures: tuple[str, ...]
+    code: CodeSection | None = None
+    """As of a structure; from the dictionary of structures if it knows the name."""
+    category: CodeSection | None = None
+    laterality: Laterality | None = None
 
 
 class LabelsSection(Section):

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from .section import Section
 
-Word = Annotated[str, Field(min_length=1, max_length=64)]
+Word = Annotated[str, Field(max_length=64, pattern=r"[^\W_]")]
 
 
 class Plane(StrEnum):

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from typing import TypeVar
 
-from .labels import CodedConcept, Colour, Laterality, Structure, palette_colour
+from .labels import CodedConcept, Colour, Laterality, Region, Structure, palette_colour
 
+_Coded = TypeVar("_Coded", Structure, Region)
 CATEGORIES: Mapping[str, CodedConcept | None] = {
     "": None,
     "lesion": CodedConcept("49755003", "SCT", "Morphologically Abnormal Structure"),
@@ -80,16 +82,16 @@ def name_key(name: str) -> tuple[str, str]:
     return words, side.value if side else ""
 
 
-def described(structure: Structure) -> Structure:
-    """The structure with the code, category and side that the dictionary knows; what is given already stays."""
-    known = known_structure(structure.name)
+def described(one: _Coded) -> _Coded:
+    """The structure or region with the code, category and side that the dictionary knows; what is given stays."""
+    known = known_structure(one.name)
     if known is None:
-        return structure
+        return one
     return replace(
-        structure,
-        code=structure.code or known.code,
-        category=structure.category or known.category,
-        laterality=structure.laterality or known.laterality,
+        one,
+        code=one.code or known.code,
+        category=one.category or known.category,
+        laterality=one.laterality or known.laterality,
     )
 
 

@@ -67,10 +67,16 @@ class Structure:
 
 @dataclass(frozen=True)
 class Region:
-    """A union of structures that is learned and scored as one; regions may overlap."""
+    """A union of structures that is learned and scored as one; regions may overlap.
+
+    ``code``, ``category`` and ``laterality`` are as a structure's.
+    """
 
     name: str
     structures: tuple[str, ...]
+    code: CodedConcept | None = None
+    category: CodedConcept | None = None
+    laterality: Laterality | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ class LabelScheme:
         return tuple(
             replace(self._by_name[one.name], value=index + 1)
             if one.name in self._by_name
-            else Structure(one.name, index + 1, palette_colour(index))
+            else Structure(one.name, index + 1, palette_colour(index), one.code, one.category, one.laterality)
             for index, one in enumerate(self.regions)
         )
 

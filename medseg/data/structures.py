@@ -160,7 +160,7 @@ def _regions(
         if not isinstance(value, LabelEntry)
     }
     names = {value: f"label {value}" for value in sorted({one for row in members.values() for one in row})}
-    regions = tuple(Region(name, tuple(names[one] for one in row)) for name, row in members.items())
+    regions = tuple(described(Region(name, tuple(names[one] for one in row))) for name, row in members.items())
     return _structures({name: LabelEntry.model_construct(value=value) for value, name in names.items()}), regions
 
 

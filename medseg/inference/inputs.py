@@ -16,6 +16,7 @@ from medseg.core.volume import Volume
 from medseg.data.dataset import CaseFiles, ImageFile
 from medseg.data.layouts import open_dataset
 from medseg.data.load import load_image
+from medseg.deid.names import SERIES, name_of
 from medseg.io.dicom_read import read_series
 from medseg.io.formats import Format, image_stem, read_volume, sniff
 from medseg.io.studies import Series, find_series
@@ -152,7 +153,7 @@ class Finder:
         return reason and f"{reason}; --all-series predicts it all the same"
 
     def _pseudonym(self, series: Series) -> str:
-        return self._project_key.name("series", series.uid)
+        return name_of(self._project_key, SERIES, series.uid)
 
     @cached_property
     def _project_key(self) -> ProjectKey:

@@ -56,3 +56,21 @@ def test_sides_and_categories_survive_a_file():
         ConfigError, match=r"labels\.structures\.0\.laterality: Input should be 'left', 'right' or 'both'"
     ):
         parse_config(dump_config(config).replace("both", "top"), "c.yaml")
+
+
+def test_a_region_is_coded_by_its_name_or_as_the_section_says():
+    section = LabelsSection.model_validate(
+        {
+            "structures": [{"name": "core", "value": 1}, {"name": "left kidney", "value": 2}],
+            "regions": [
+                {"name": "left kidney", "structures": ["left kidney"]},
+                {"name": "both", "structures": ["core", "left kidney"], "code": THING, "laterality": "both"},
+                {"name": "liver", "structures": ["core"]},
+            ],
+        }
+    )
+    kidney, both, liver = label_scheme(section).target_structures
+    assert (kidney.code.meaning, kidney.laterality) == ("Kidney", "left")
+    assert (both.code.value, both.laterality) == (THING["value"], "both")
+    assert liver.code.meaning == "Liver"
+    assert labels_section(label_scheme(section)).regions[1].code == section.regions[1].code
