@@ -13,6 +13,7 @@ from medseg.core.errors import ConfigError
 from medseg.core.labels import CodedConcept, LabelScheme, Laterality, Region, Structure, palette_colour
 
 OWN = CodedConcept("1", "99X", "own")
+OWN_SECTION = {"value": "1", "scheme": "99X", "meaning": "own"}
 
 
 def section(*structures: StructureSection) -> LabelsSection:
@@ -64,13 +65,13 @@ def test_a_region_is_coded_by_its_name_or_as_the_section_says():
             "structures": [{"name": "core", "value": 1}, {"name": "left kidney", "value": 2}],
             "regions": [
                 {"name": "left kidney", "structures": ["left kidney"]},
-                {"name": "both", "structures": ["core", "left kidney"], "code": THING, "laterality": "both"},
+                {"name": "both", "structures": ["core", "left kidney"], "code": OWN_SECTION, "laterality": "both"},
                 {"name": "liver", "structures": ["core"]},
             ],
         }
     )
     kidney, both, liver = label_scheme(section).target_structures
     assert (kidney.code.meaning, kidney.laterality) == ("Kidney", "left")
-    assert (both.code.value, both.laterality) == (THING["value"], "both")
+    assert (both.code.value, both.laterality) == (OWN.value, "both")
     assert liver.code.meaning == "Liver"
     assert labels_section(label_scheme(section)).regions[1].code == section.regions[1].code
