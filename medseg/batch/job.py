@@ -45,6 +45,7 @@ class TaskMaker:
             settings.any_size,
             settings.which,
             settings.fill_gaps,
+            settings.all_frames,
             {name: value for name, value in asdict(settings.prediction).items() if name not in ("device", "batch")},
         ]
         return cls(hashlib.sha256(json.dumps(wish).encode()).hexdigest())

@@ -82,6 +82,7 @@ class Product:
         source: The DICOM series that the image is; None if it is none.
         headers: The header of the DICOM object of each form.
         smooth: Whether surfaces are smoothed; without it, they give the same voxels when they are read.
+        all_frames: Whether DICOM segmentations have a frame for every slice, empty ones too.
     """
 
     segmentation: Segmentation
@@ -90,6 +91,7 @@ class Product:
     source: SourceSeries | None
     headers: Callable[[Form], ResultHeader]
     smooth: bool = True
+    all_frames: bool = False
 
     @cached_property
     def series(self) -> SourceSeries:
@@ -143,9 +145,10 @@ def _write_dicom(path: Path, product: Product, form: Form, forms: Sequence[Form]
     segmentation, source, header = product.segmentation, product.series, product.headers(form)
     match form:
         case Form.SEG | Form.SEG_LABELMAP:
-            write_segmentation(path, segmentation, source, header, _REFERRED[form])
+            write_segmentation(path, segmentation, source, header, _REFERRED[form], all_frames=product.all_frames)
         case Form.SEG_FRACTIONAL:
-            write_fractional(path, _probabilities(product), segmentation.scheme, source, header)
+            maps = _probabilities(product)
+            write_fractional(path, maps, segmentation.scheme, source, header, all_frames=product.all_frames)
         case Form.RTSTRUCT:
             write_structure_set(path, segmentation, source, header)
         case Form.REPORT:

@@ -53,6 +53,7 @@ class BatchOptions:
         which: Whether the best series of a study is predicted, or every one that fits.
         any_size: Take series unlike the training images in size too.
         fill_gaps: Interpolate missing slices.
+        all_frames: Give DICOM segmentations a frame for every slice.
         key: File of the project key; None for the user's own.
         limits: Processes (0 for one a GPU, or one), studies in hand, time limit.
         engine: Where the work is done.
@@ -67,6 +68,7 @@ class BatchOptions:
     which: Which = "best"
     any_size: bool = False
     fill_gaps: bool = False
+    all_frames: bool = False
     key: Path | None = None
     limits: Limits = field(default_factory=lambda: Limits(processes=0))
     engine: EngineName = EngineName.LOCAL
@@ -183,6 +185,7 @@ def work_settings(bundle: Path, output: Path, options: BatchOptions) -> WorkSett
         any_size=options.any_size,
         which=options.which,
         fill_gaps=options.fill_gaps,
+        all_frames=options.all_frames,
     )
 
 

@@ -56,6 +56,7 @@ class WorkSettings:
         any_size: Take series unlike the training images in size too.
         which: Whether the best series of a study is predicted, or every one that fits.
         fill_gaps: Interpolate missing slices.
+        all_frames: Give DICOM segmentations a frame for every slice.
         thumbnails: Draw a small picture of each result.
     """
 
@@ -68,6 +69,7 @@ class WorkSettings:
     any_size: bool = False
     which: Which = "best"
     fill_gaps: bool = False
+    all_frames: bool = False
     thumbnails: bool = True
 
 
@@ -184,6 +186,7 @@ class StudyWorker:
             None if maps is None else Volume(maps, volume.geometry, scheme.targets),
             source,
             partial(self._header, match, datetime.now(UTC).astimezone()),
+            all_frames=self._settings.all_frames,
         )
 
     def _source(self, series: Series) -> SourceSeries | None:

@@ -44,6 +44,10 @@ FormsOption = Annotated[
     typer.Option("--write", help="What to write; may be repeated.", show_default="seg and sr"),
 ]
 
+AllFramesFlag = Annotated[
+    bool, typer.Option("--all-frames", help="A frame for every slice in DICOM SEG.", show_default="off")
+]
+
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA, then MPS, then the CPU.")]
 
 

@@ -14,7 +14,7 @@ import typer
 from medseg.config.durations import parse_duration
 from medseg.core.errors import InputError
 
-from .arguments import Device, DeviceOption, FormName, FormsOption, JsonFlag
+from .arguments import AllFramesFlag, Device, DeviceOption, FormName, FormsOption, JsonFlag
 from .console import ConsoleProgress, print_line, print_table
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def batch(
     fill_gaps: Annotated[
         bool, typer.Option("--fill-gaps", help="Interpolate missing slices.", show_default="off")
     ] = False,
+    all_frames: AllFramesFlag = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done; write nothing.", show_default="off")
     ] = False,
@@ -122,6 +123,7 @@ def batch(
         which=series.value,
         any_size=any_size,
         fill_gaps=fill_gaps,
+        all_frames=all_frames,
         key=key,
         limits=Limits(workers or 0, seconds=parse_duration(time_limit)),
         engine=EngineName(engine.value),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .arguments import FormName, JsonFlag
+from .arguments import AllFramesFlag, FormName, JsonFlag
 from .console import print_json, print_table
 
 
@@ -33,6 +33,7 @@ def convert(
     smooth: Annotated[
         bool, typer.Option("--smooth/--exact", help="Smooth surfaces, or keep each voxel's corners.")
     ] = True,
+    all_frames: AllFramesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Write outlines in another form, on the same voxels."""
@@ -41,7 +42,7 @@ def convert(
     from medseg.pipelines.convert import convert as run_convert
 
     forms = tuple(Form(one.value) for one in to or ())
-    done = run_convert(outlines, output, ConvertOptions(forms, source, labels, smooth))
+    done = run_convert(outlines, output, ConvertOptions(forms, source, labels, smooth, all_frames))
     if as_json:
         print_json({"outputs": [str(path) for path in done.outputs], "voxels": done.voxels})
     else:

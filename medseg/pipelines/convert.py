@@ -44,12 +44,14 @@ class ConvertOptions:
         source: The image that was outlined: a DICOM series, which DICOM results refer to, or any image.
         labels: JSON that names the label values; None for the names in the input, or the values themselves.
         smooth: Whether surfaces are smoothed.
+        all_frames: Whether DICOM segmentations have a frame for every slice.
     """
 
     forms: tuple[Form, ...] = ()
     source: Path | None = None
     labels: Path | None = None
     smooth: bool = True
+    all_frames: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def convert(inputs: Path, output: Path, options: ConvertOptions | None = None) -
     image = _image(options.source) if options.source else None
     scheme = read_scheme(options.labels) if options.labels else None
     forms = completed(options.forms) or _form_of(output)
-    product = replace(_product(inputs, image, scheme, forms), smooth=options.smooth)
+    product = _product(inputs, image, scheme, forms)
+    product = replace(product, smooth=options.smooth, all_frames=options.all_frames)
     return Converted(_written(output, product, forms), dict(voxel_counts(product.segmentation)))
 
 

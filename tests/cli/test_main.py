@@ -17,7 +17,9 @@ from medseg.io.formats import write_label_map, write_volume
 from medseg.pipelines.train import TrainResult
 from medseg.training.finish import ValidationScore
 
-COMMANDS = ("inspect", "plan", "train", "predict", "evaluate", "deidentify", "demo")
+COMMANDS = (
+    "inspect", "plan", "train", "predict", "evaluate", "batch", "convert", "listen", "deidentify", "demo",
+)  # fmt: skip
 
 
 def test_help_names_every_command(medseg):

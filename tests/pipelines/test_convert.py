@@ -117,6 +117,12 @@ def test_results_refer_to_the_series_and_its_patient(tmp_path, series, outlines)
     assert again.SOPInstanceUID == seg.SOPInstanceUID
 
 
+def test_segmentations_have_a_frame_for_every_slice_if_wanted(tmp_path, series, outlines):
+    few = pydicom.dcmread(converted(outlines, tmp_path / "b.dcm", series))
+    convert(outlines, tmp_path / "c.dcm", ConvertOptions(source=series, all_frames=True))
+    assert (few.NumberOfFrames, pydicom.dcmread(tmp_path / "c.dcm").NumberOfFrames) == (7, 2 * GRID.slices)
+
+
 def test_probabilities_are_kept(tmp_path, series, outlines):
     one = converted(outlines, tmp_path / "b.dcm", series, Form.SEG_FRACTIONAL)
     maps = converted(one, tmp_path / "c.nii.gz", series, Form.PROBABILITIES)
