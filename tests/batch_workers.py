@@ -24,6 +24,10 @@ class Scripted:
         what, _, number = task.paths[0].partition(" ")
         if what == "die" or (what == "die-once" and self._is_first(task)):
             os.kill(os.getpid(), signal.SIGKILL)
+        if what == "die-waiting":
+            enter(None)
+            time.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGKILL)
         if what == "exit":
             os._exit(3)
         if what == "raise":
@@ -43,6 +47,10 @@ class Scripted:
 
 def unfit(index: int) -> Scripted:
     raise BundleError("no such model")
+
+
+def faulty(index: int) -> Scripted:
+    raise RuntimeError("secret /home/patient")
 
 
 def dead(index: int) -> Scripted:

@@ -68,7 +68,7 @@ def find_studies(folder: Path, key: ProjectKey, progress: Progress = SILENT) -> 
     Raises:
         InputError: If there are more than a million files.
     """
-    listing = list_files(folder)
+    listing = list_files(folder.absolute())  # workers may have another working directory
     progress.start("finding studies", len(listing.files))
     sorter = StudySorter(key)
     for path in listing.files:

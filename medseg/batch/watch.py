@@ -53,7 +53,7 @@ class Watcher:
     """
 
     def __init__(self, folder: Path, key: ProjectKey, quiet_s: float) -> None:
-        self._folder, self._key, self._quiet_s = folder, key, quiet_s
+        self._folder, self._key, self._quiet_s = folder.absolute(), key, quiet_s
         self._files: dict[str, _Seen] = {}
 
     def look(self, now: float) -> tuple[StudyFiles, ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Protocol
 
-from medseg.core.errors import MedsegError
+from medseg.core.errors import InputError, MedsegError
 from medseg.core.messages import route_logs
 
 from .records import Stage, Status, StudyResult, StudyTask
@@ -76,13 +76,19 @@ def serve(pipe: Connection, open_worker: OpenWorker, index: int, at_once: int) -
     tasks: queue.SimpleQueue[StudyTask] = queue.SimpleQueue()
 
     def send(message: Ready | Unfit | Entered | Ended) -> None:
-        with lock:
-            pipe.send(message)
+        try:
+            with lock:
+                pipe.send(message)
+        except OSError:
+            os._exit(0)  # the parent is gone: no thread may go on writing
 
     try:
         worker = open_worker(index)
     except MedsegError as error:
         send(Unfit(error.with_traceback(None)))
+        return
+    except Exception as error:  # noqa: BLE001 - its text may quote what nobody may read
+        send(Unfit(InputError(f"no worker can be made: {fault(error)}; this is a fault of medseg")))
         return
     for _ in range(at_once):
         threading.Thread(target=_work, args=(worker, tasks, send), daemon=True).start()
@@ -91,7 +97,7 @@ def serve(pipe: Connection, open_worker: OpenWorker, index: int, at_once: int) -
         while True:
             tasks.put(pipe.recv())
     except (EOFError, OSError):
-        os._exit(0)  # the parent is gone, or done with this process: no thread may go on writing
+        os._exit(0)  # the parent is gone, or done with this process
 
 
 def _work(worker: Worker, tasks: queue.SimpleQueue[StudyTask], send: Callable[[Entered | Ended], None]) -> None:
@@ -106,7 +112,11 @@ def done(worker: Worker, task: StudyTask, enter: Enter) -> StudyResult:
     try:
         return worker.process(task, enter)
     except Exception as error:  # noqa: BLE001 - one study may not end the others
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - a name and no path
-        reason = f"unexpected {type(error).__name__} in {where}; this is a fault of medseg"
-        return StudyResult(task.name, task.version, Status.FAILED, reason)
+        return StudyResult(task.name, task.version, Status.FAILED, f"{fault(error)}; this is a fault of medseg")
+
+
+def fault(error: Exception) -> str:
+    """What nobody foresaw, by its kind and place; its text may quote what nobody may read."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(place.filename)}:{place.lineno}"  # noqa: PTH119 - a name and no path
+    return f"unexpected {type(error).__name__} in {where}"

@@ -116,6 +116,9 @@ def batch(
     from medseg.pipelines.batch import predict_studies, predict_web_studies, watch_studies
 
     _check_choices(output, origin, dry_run=dry_run, watch=watch)
+    web_only = (("--query", query), ("--token", token), ("--ca", ca))
+    _check_company(web_only, "--from dicomweb", is_there=origin is Origin.dicomweb)
+    _check_company((("--cluster", cluster),), "--engine ray", is_there=engine is EngineChoice.ray)
     options = BatchOptions(
         forms=tuple(Form(one.value) for one in write or (FormName.seg, FormName.sr)),
         prediction=PredictionSettings(device.value, mirror=mirror),
@@ -168,6 +171,13 @@ def _check_choices(output: Path | None, origin: Origin, *, dry_run: bool, watch:
         raise InputError("--dry-run and --watch are two different jobs; give one of them")
     if origin is Origin.dicomweb and (dry_run or watch):
         raise InputError("--from dicomweb goes with neither --dry-run nor --watch, which look into a folder")
+
+
+def _check_company(options: Sequence[tuple[str, object]], needed: str, *, is_there: bool) -> None:
+    """Refuse options that say nothing without another one."""
+    idle = [name for name, value in options if value]
+    if idle and not is_there:
+        raise InputError(f"{idle[0]} says nothing without {needed}; add it, or leave {idle[0]} away")
 
 
 def _foresee(bundle: Path, folder: Path, options: BatchOptions, *, as_json: bool) -> None:

@@ -139,7 +139,7 @@ def _product(inputs: Path, image: _Image | None, scheme: LabelScheme | None, for
         image.volume() if image is not None and needs_image else None,
         probabilities,
         image.source() if image is not None and any(form.is_dicom for form in forms) else None,
-        partial(_header, _digest(segmentation, image), datetime.now(UTC)),
+        partial(_header, _digest(segmentation, image), datetime.now(UTC).astimezone()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -12,12 +13,14 @@ from pathlib import Path
 import batch_workers
 import pytest
 
-from medseg.batch.engine import Limits, ListedTasks, LocalEngine
+from medseg.batch.engine import Limits, ListedTasks, LocalEngine, _Process
 from medseg.batch.records import Status, StudyTask
 from medseg.core.errors import BundleError, InputError
 
+UNLIMITED = Limits(seconds=None)
 
-def run(folder: Path, scripts: dict[str, str], limits: Limits = Limits(seconds=None)):
+
+def run(folder: Path, scripts: dict[str, str], limits: Limits = UNLIMITED):
     tasks = ListedTasks(StudyTask(name, (script,), "1") for name, script in scripts.items())
     engine = LocalEngine(partial(batch_workers.Scripted, folder), limits)
     return {result.name: result for result in engine.run(tasks)}
@@ -67,6 +70,15 @@ def test_who_only_waited_is_not_suspect(tmp_path):
     assert results["killer"].status is Status.FAILED
 
 
+def test_where_all_only_waited_all_are_suspect(tmp_path):
+    results = run(tmp_path, {"one": "die-waiting", "two": "die-waiting", **good("a")}, Limits(at_once=2, seconds=None))
+    assert results.pop("a").status is Status.DONE
+    assert {result.reason for result in results.values()} == {
+        "its process died twice, ended by signal 9, as when memory runs out"
+    }
+    assert all(tries(tmp_path, name) <= 3 for name in results)
+
+
 def test_what_nobody_foresaw_is_a_failure_without_its_text(tmp_path):
     result = run(tmp_path, {"odd": "raise", **good("a")})["odd"]
     assert result.status is Status.FAILED
@@ -83,6 +95,12 @@ def test_a_study_that_takes_too_long_fails_and_the_others_go_on(tmp_path):
     assert time.monotonic() - begun < 40
 
 
+def test_who_waits_beside_a_study_that_takes_too_long_is_begun_again(tmp_path):
+    results = run(tmp_path, {"slow": "sleep 60", "patient": "wait 1.6"}, Limits(at_once=2, seconds=1.0))
+    assert {name: one.status for name, one in results.items()} == {"slow": Status.FAILED, "patient": Status.DONE}
+    assert tries(tmp_path, "patient") == 2
+
+
 def test_waiting_for_its_turn_is_not_taking_long(tmp_path):
     results = run(tmp_path, {"patient": "wait 1.5", **good("a")}, Limits(seconds=1.0))
     assert all(result.status is Status.DONE for result in results.values())
@@ -92,8 +110,19 @@ def test_a_worker_that_cannot_be_made_ends_the_job(tmp_path):
     tasks = ListedTasks([StudyTask("a", ("good",), "1")])
     with pytest.raises(BundleError, match="no such model"):
         list(LocalEngine(batch_workers.unfit, Limits()).run(tasks))
+    with pytest.raises(InputError, match=r"^no worker can be made: unexpected RuntimeError in batch_work"):
+        list(LocalEngine(batch_workers.faulty, Limits()).run(tasks))
     with pytest.raises(InputError, match="ended before it could begin .with exit code 7"):
         list(LocalEngine(batch_workers.dead, Limits()).run(tasks))
+
+
+def test_a_process_that_died_before_it_was_given_a_study_is_found_out_later():
+    mine, theirs = multiprocessing.Pipe()
+    theirs.close()
+    process = _Process(0, multiprocessing.Process(), mine, 1)
+    LocalEngine(batch_workers.dead, Limits())._give(process, StudyTask("a", ("good",), "1"))
+    assert list(process.hands) == ["a"]
+    mine.close()
 
 
 def test_a_caller_that_stops_ends_the_processes(tmp_path):

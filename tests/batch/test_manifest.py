@@ -66,21 +66,25 @@ def test_a_new_version_waits_again_and_the_same_does_not(tmp_path):
         manifest.record(done())
         manifest.wait_again(["study-a"])
         assert manifest.statuses() == {"study-a": ("1", Status.WAITING)}
+        assert [row.result for row in manifest.rows()] == [StudyResult("study-a", "1", Status.WAITING)]
 
 
 def test_another_model_is_refused(tmp_path):
     with open_manifest(tmp_path, "model"):
         pass
-    with pytest.raises(InputError, match="results of another model, or names by another key; name another folder"), open_manifest(tmp_path, "2"):
+    with (
+        pytest.raises(InputError, match="results of another model, or names by another key; name another folder"),
+        open_manifest(tmp_path, "2"),
+    ):
         pass
 
 
 def test_two_runs_do_not_share_a_folder_but_anybody_may_look(tmp_path):
     with open_manifest(tmp_path, "model") as manifest:
         manifest.record(done())
-        with pytest.raises(InputError, match="another run works on this output folder"):
-            with open_manifest(tmp_path, "model"):
-                pass
+        other = open_manifest(tmp_path, "model")
+        with pytest.raises(InputError, match="another run works on this output folder"), other:
+            pass
         with read_manifest(tmp_path) as other:
             assert other.counts() == {Status.DONE: 1}
 
@@ -90,9 +94,10 @@ def test_a_reader_writes_nothing(tmp_path):
         pass
     with read_manifest(tmp_path) as manifest, pytest.raises(OutputError, match="cannot be written"):
         manifest.record(done())
-    with pytest.raises(InputError, match="no manifest.sqlite, so no batch has run there"):
-        with read_manifest(tmp_path / "elsewhere"):
-            pass
+    assert (tmp_path / ".reserve").exists()
+    nowhere = read_manifest(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="no manifest.sqlite, so no batch has run there"), nowhere:
+        pass
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b""])
@@ -176,8 +181,9 @@ from medseg.batch.records import Status, StudyResult
 with open_manifest(Path(sys.argv[1]), "model") as manifest:
     for number in range(50):
         manifest.record(StudyResult(f"study-{number:02d}", "1", Status.DONE))
+    manifest._connection.execute("PRAGMA cache_size = 1")  # what is not yet committed is on the disk already
     manifest._connection.execute("BEGIN IMMEDIATE")
-    manifest._connection.execute("UPDATE studies SET status = 'failed'")
+    manifest._connection.execute("UPDATE studies SET status = 'failed', reason = 'long' || hex(zeroblob(10000))")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -185,5 +191,7 @@ with open_manifest(Path(sys.argv[1]), "model") as manifest:
 def test_what_was_recorded_outlives_a_kill(tmp_path):
     ended = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
     assert ended.returncode == -9
+    with read_manifest(tmp_path) as manifest:
+        assert manifest.counts() == {Status.DONE: 50}
     with open_manifest(tmp_path, "model") as manifest:
         assert manifest.counts() == {Status.DONE: 50}

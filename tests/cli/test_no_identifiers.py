@@ -7,7 +7,10 @@ import logging
 
 import pydicom
 import pytest
+from batch_studies import Here
 
+from medseg.batch import session
+from medseg.cli.arguments import FormName
 from medseg.phantom.studies import Protocol, planted_identifiers, write_cohort
 
 MARKERS = {
@@ -21,6 +24,7 @@ MARKERS = {
     "ImageComments": "call 0555-77123",
 }
 PRIVATE = "Privateering of Plonksdale"
+EVERY_FORM = tuple(word for form in FormName for word in ("--write", form.value))
 
 
 def mark(studies) -> set[str]:
@@ -58,8 +62,9 @@ def found(markers: set[str], *texts: str) -> set[str]:
     return {marker for marker in markers if marker.casefold() in whole}
 
 
-def test_no_command_shows_or_writes_an_identifier(medseg, studies, tmp_path, caplog):
+def test_no_command_shows_or_writes_an_identifier(medseg, studies, tmp_path, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(session, "LocalEngine", Here)  # in this process, whose logs are seen here
     markers = (planted := mark(studies)) | planted_identifiers(tmp_path / "cohort")
     assert found(planted, *written(studies)) == planted
     out, key = tmp_path / "out", tmp_path / "project.key"
@@ -78,6 +83,9 @@ def test_no_command_shows_or_writes_an_identifier(medseg, studies, tmp_path, cap
         ("deidentify", out / "research", "--check"),
         ("deidentify", studies, "--check"),
         ("deidentify", studies, "-o", out / "returned", "--key", key, "--mode", "return"),
+        ("batch", bundle, studies, "--dry-run", "--key", key),
+        ("batch", bundle, studies, "-o", out / "batch", "--report", "--key", key, "--device", "cpu", "--series", "all",
+         *EVERY_FORM),
     ]  # fmt: skip
     for command in commands:
         done = medseg(*command)
@@ -87,5 +95,8 @@ def test_no_command_shows_or_writes_an_identifier(medseg, studies, tmp_path, cap
     for path in (out / "returned").rglob("*.dcm"):
         header = pydicom.dcmread(path, stop_before_pixels=True)
         assert found({PRIVATE, "SNARKPACS"}, str(header)) == set()
-    assert found(markers, *written(out, but=("returned/*/*/*/*.dcm",))) == set()
+    # What goes back to the PACS names the patient, as the source does.
+    to_pacs = ("returned/*/*/*/*.dcm", "batch/studies/*/*/*.dcm", "batch/studies/*/*/capture/*.dcm")
+    assert found(markers, *written(out, but=to_pacs)) == set()
+    assert {path.rpartition("/")[2] for path in map(str, (out / "batch").rglob("*.dcm"))} >= {"seg.dcm", "report.dcm"}
     assert len(list((out / "research").rglob("*.dcm"))) == len(list(studies.rglob("*.dcm")))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,17 @@ def test_the_umask_says_who_may_read(tmp_path, mask, file_mode, folder_mode):
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == file_mode
     assert stat.S_IMODE((tmp_path / "bundle").stat().st_mode) == folder_mode
+
+
+def test_threads_that_write_at_once_leave_the_umask_alone(tmp_path):
+    mask = os.umask(0o022)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: write_text(tmp_path / f"{number}.txt", "x"), range(200)))
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(mask)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o644}
 
 
 def test_a_folder_that_cannot_take_its_place_leaves_the_old_one(tmp_path, monkeypatch):

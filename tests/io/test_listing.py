@@ -38,6 +38,7 @@ def test_links_pipes_sockets_and_empty_files_are_counted_and_not_opened(tmp_path
     found = list_files(inside)
     assert [path.name for path in found.files] == ["a"]
     assert found.passed == {LINK: 3, DEVICE: 2, EMPTY: 1}
+    assert [path.name for path in found.lost] == ["empty"]
 
 
 def test_names_that_are_no_text_are_listed(tmp_path):
@@ -58,6 +59,7 @@ def test_what_may_not_be_read_is_counted(tmp_path, monkeypatch):
     found = list_files(tmp_path)
     assert [path.name for path in found.files] == ["b"]
     assert found.passed == {SHUT_FILE: 1}
+    assert [path.name for path in found.lost] == ["a"]
 
     def shut(root, onerror):
         onerror(PermissionError())

@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 import pytest
-from dicom_factories import MARKER, OBLIQUE, Grid, read_folder, series_datasets, voxels, write_files, write_series
+from broken_series import BROKEN, GRID
+from dicom_factories import (
+    MARKER,
+    OBLIQUE,
+    Grid,
+    read_folder,
+    series_datasets,
+    voxels,
+    write_changed,
+    write_files,
+    write_series,
+)
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     ExplicitVRBigEndian,
@@ -198,6 +209,23 @@ def test_problem_names_how_many_files_have_it(tmp_path):
     write_files(tmp_path, datasets)
     (series,) = find_series(tmp_path).series
     assert series.problem == "a colour image; only greyscale is read (1 of 3 files)"
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_only_what_is_not_all_there_is_damaged(tmp_path, kind):
+    write_changed(tmp_path, BROKEN[kind][0], GRID)
+    (series,) = find_series(tmp_path).series
+    assert series.is_damaged == (kind in ("one missing", "three missing"))
+
+
+def test_files_that_are_cut_off_are_damage(tmp_path):
+    datasets = series_datasets(SMALL, voxels(SMALL))
+    paths = write_files(tmp_path, datasets)
+    assert not find_series(tmp_path).series[0].is_damaged
+    content = paths[1].read_bytes()
+    for end in (len(content) - 3, content.index(b"\x28\x00\x10\x00")):
+        paths[1].write_bytes(content[:end])
+        assert find_series(tmp_path).series[0].is_damaged
 
 
 def test_gap_is_no_problem_where_it_will_be_filled(tmp_path):
