@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .batch.outputs import ResultForm as ResultForm
     from .batch.session import BatchOptions as BatchOptions
     from .config.deid import DeidProfile as DeidProfile
     from .config.load import load_config as load_config
@@ -77,6 +78,7 @@ _HOMES = {
     "PredictionSettings": "inference.predictor",
     "Predictor": "inference.predictor",
     "Region": "core.labels",
+    "ResultForm": "batch.outputs",
     "RunConfig": "config.sections",
     "Segmentation": "core.segmentation",
     "Structure": "core.labels",

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from torch import Tensor, nn
 
 from medseg.batch.engine import Tasks
-from medseg.batch.outputs import Form
+from medseg.batch.outputs import ResultForm
 from medseg.batch.records import Status, StudyResult, StudyTask
 from medseg.batch.work import WorkSettings
 from medseg.batch.worker import OpenWorker, done
@@ -82,7 +82,13 @@ def settings(folder: Path, **changes: object) -> WorkSettings:
     (folder / "out").mkdir(exist_ok=True)
     key = write_key(folder / "project.key")
     return WorkSettings(
-        **{"bundle": folder / "model", "output": folder / "out", "key": key, "forms": (Form.NIFTI,), "prediction": CPU}
+        **{
+            "bundle": folder / "model",
+            "output": folder / "out",
+            "key": key,
+            "forms": (ResultForm.NIFTI,),
+            "prediction": CPU,
+        }
         | changes
     )
 

@@ -30,7 +30,7 @@ from medseg.render.preview import preview
 _THUMBNAIL_WIDTH, _QUALITY = 720, 80
 
 
-class Form(StrEnum):
+class ResultForm(StrEnum):
     """What a result can be written as."""
 
     SEG = "seg"
@@ -51,22 +51,25 @@ class Form(StrEnum):
         return self in _DICOM
 
 
-_DICOM = (Form.SEG, Form.SEG_LABELMAP, Form.SEG_FRACTIONAL, Form.RTSTRUCT, Form.REPORT, Form.CAPTURE)
+_DICOM = (
+    *(ResultForm.SEG, ResultForm.SEG_LABELMAP, ResultForm.SEG_FRACTIONAL),
+    *(ResultForm.RTSTRUCT, ResultForm.REPORT, ResultForm.CAPTURE),
+)
 _NAMES = {
-    Form.SEG: "seg.dcm",
-    Form.SEG_LABELMAP: "seg_labelmap.dcm",
-    Form.SEG_FRACTIONAL: "seg_fractional.dcm",
-    Form.RTSTRUCT: "rtstruct.dcm",
-    Form.REPORT: "report.dcm",
-    Form.CAPTURE: "capture",
-    Form.NIFTI: "labels.nii.gz",
-    Form.NRRD: "labels.seg.nrrd",
-    Form.STL: "surfaces",
-    Form.OBJ: "surfaces.obj",
-    Form.PROBABILITIES: "probabilities.nii.gz",
+    ResultForm.SEG: "seg.dcm",
+    ResultForm.SEG_LABELMAP: "seg_labelmap.dcm",
+    ResultForm.SEG_FRACTIONAL: "seg_fractional.dcm",
+    ResultForm.RTSTRUCT: "rtstruct.dcm",
+    ResultForm.REPORT: "report.dcm",
+    ResultForm.CAPTURE: "capture",
+    ResultForm.NIFTI: "labels.nii.gz",
+    ResultForm.NRRD: "labels.seg.nrrd",
+    ResultForm.STL: "surfaces",
+    ResultForm.OBJ: "surfaces.obj",
+    ResultForm.PROBABILITIES: "probabilities.nii.gz",
 }
 """What each form is called in the folder of a result."""
-_REFERRED = {Form.SEG: SegmentationForm.BINARY, Form.SEG_LABELMAP: SegmentationForm.LABELMAP}
+_REFERRED = {ResultForm.SEG: SegmentationForm.BINARY, ResultForm.SEG_LABELMAP: SegmentationForm.LABELMAP}
 """Forms that a report can refer to."""
 THUMBNAIL = "preview.jpg"
 
@@ -89,7 +92,7 @@ class Product:
     volume: Volume | None
     probabilities: Volume | None
     source: SourceSeries | None
-    headers: Callable[[Form], ResultHeader]
+    headers: Callable[[ResultForm], ResultHeader]
     smooth: bool = True
     all_frames: bool = False
 
@@ -105,15 +108,15 @@ class Product:
         return self.source
 
 
-def completed(forms: Sequence[Form]) -> tuple[Form, ...]:
+def completed(forms: Sequence[ResultForm]) -> tuple[ResultForm, ...]:
     """The forms without doubles, with the segmentation that a report refers to, in the order of writing."""
     wanted = set(forms)
-    if Form.REPORT in wanted and not wanted & set(_REFERRED):
-        wanted.add(Form.SEG)
-    return tuple(form for form in Form if form in wanted)
+    if ResultForm.REPORT in wanted and not wanted & set(_REFERRED):
+        wanted.add(ResultForm.SEG)
+    return tuple(form for form in ResultForm if form in wanted)
 
 
-def write_forms(folder: Path, product: Product, forms: Sequence[Form]) -> None:
+def write_forms(folder: Path, product: Product, forms: Sequence[ResultForm]) -> None:
     """Write a result in some forms, as ``completed`` has them, into a folder that is there.
 
     Raises:
@@ -125,35 +128,35 @@ def write_forms(folder: Path, product: Product, forms: Sequence[Form]) -> None:
         write_form(folder / _NAMES[form], product, form, forms)
 
 
-def write_form(path: Path, product: Product, form: Form, forms: Sequence[Form]) -> None:
+def write_form(path: Path, product: Product, form: ResultForm, forms: Sequence[ResultForm]) -> None:
     """Write a result in one form; ``forms`` are all that are written of it, among which a report finds its segments."""
     if form.is_dicom:
         _write_dicom(path, product, form, forms)
         return
     match form:
-        case Form.NIFTI:
+        case ResultForm.NIFTI:
             write_labels(path, product.segmentation.labels)
-        case Form.NRRD:
+        case ResultForm.NRRD:
             write_slicer_nrrd(path, product.segmentation)
-        case Form.STL | Form.OBJ:
+        case ResultForm.STL | ResultForm.OBJ:
             _write_surfaces(path, product)
-        case Form.PROBABILITIES:
+        case ResultForm.PROBABILITIES:
             write_volume(path, _probabilities(product))
 
 
-def _write_dicom(path: Path, product: Product, form: Form, forms: Sequence[Form]) -> None:
+def _write_dicom(path: Path, product: Product, form: ResultForm, forms: Sequence[ResultForm]) -> None:
     segmentation, source, header = product.segmentation, product.series, product.headers(form)
     match form:
-        case Form.SEG | Form.SEG_LABELMAP:
+        case ResultForm.SEG | ResultForm.SEG_LABELMAP:
             write_segmentation(path, segmentation, source, header, _REFERRED[form], all_frames=product.all_frames)
-        case Form.SEG_FRACTIONAL:
+        case ResultForm.SEG_FRACTIONAL:
             maps = _probabilities(product)
             write_fractional(path, maps, segmentation.scheme, source, header, all_frames=product.all_frames)
-        case Form.RTSTRUCT:
+        case ResultForm.RTSTRUCT:
             write_structure_set(path, segmentation, source, header)
-        case Form.REPORT:
+        case ResultForm.REPORT:
             _write_report(path, product, next(one for one in _REFERRED if one in forms))
-        case Form.CAPTURE:
+        case ResultForm.CAPTURE:
             _write_capture(path, product)
 
 
@@ -191,9 +194,9 @@ def _probabilities(product: Product) -> Volume:
     return product.probabilities
 
 
-def _write_report(path: Path, product: Product, referred: Form) -> None:
+def _write_report(path: Path, product: Product, referred: ResultForm) -> None:
     counts, grid = voxel_counts(product.segmentation), product.segmentation.geometry
-    is_label_map = referred is Form.SEG_LABELMAP  # its segments are numbered by their values
+    is_label_map = referred is ResultForm.SEG_LABELMAP  # its segments are numbered by their values
     measured = [
         StructureMeasurements(one, one.value if is_label_map else place, counts[one.name] * grid.voxel_volume / 1000)
         for place, one in enumerate(product.segmentation.scheme.target_structures, start=1)
@@ -201,7 +204,7 @@ def _write_report(path: Path, product: Product, referred: Form) -> None:
     header = product.headers(referred)
     sop_class = LABEL_MAP_CLASS if is_label_map else SEGMENTATION_CLASS
     reference = ReferencedSegmentation(sop_class, header.instance_uid, header.series_uid)
-    write_measurement_report(path, measured, product.series, product.headers(Form.REPORT), reference)
+    write_measurement_report(path, measured, product.series, product.headers(ResultForm.REPORT), reference)
 
 
 def _write_capture(path: Path, product: Product) -> None:
@@ -209,7 +212,7 @@ def _write_capture(path: Path, product: Product) -> None:
         raise InputError("a capture needs the image; name it by --source")
     series = product.series
     pictures = capture_pictures(product.volume, product.segmentation, [one.place for one in series.slices])
-    write_capture(path, pictures, series, product.headers(Form.CAPTURE))
+    write_capture(path, pictures, series, product.headers(ResultForm.CAPTURE))
 
 
 def _write_surfaces(path: Path, product: Product) -> None:
@@ -222,6 +225,6 @@ def _write_surfaces(path: Path, product: Product) -> None:
         path.mkdir()
 
 
-def paths_of(forms: Sequence[Form]) -> Iterator[str]:
+def paths_of(forms: Sequence[ResultForm]) -> Iterator[str]:
     """Names of what ``write_forms`` writes."""
     return (_NAMES[form] for form in forms)

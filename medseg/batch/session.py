@@ -24,7 +24,7 @@ from .discover import StudyFiles, find_studies
 from .engine import Engine, Limits, LocalEngine, Tasks
 from .job import Job, TaskMaker
 from .manifest import open_manifest
-from .outputs import Form, completed
+from .outputs import ResultForm, completed
 from .overview import overview_page, summary_csv
 from .ray import RayEngine
 from .records import Status, StudyResult, StudyTask
@@ -62,7 +62,7 @@ class BatchOptions:
         report: Write ``report.html`` at the end.
     """
 
-    forms: tuple[Form, ...] = (Form.SEG, Form.REPORT)
+    forms: tuple[ResultForm, ...] = (ResultForm.SEG, ResultForm.REPORT)
     prediction: PredictionSettings = field(default_factory=PredictionSettings)
     rules: Path | None = None
     which: Which = "best"

@@ -31,14 +31,14 @@ from medseg.io.dicom_result import Algorithm, ResultHeader, SourceSeries, derive
 from medseg.io.studies import Inventory, Series, sort_series
 
 from .channels import read_channels
-from .outputs import THUMBNAIL, Form, Product, write_forms, write_thumbnail
+from .outputs import THUMBNAIL, Product, ResultForm, write_forms, write_thumbnail
 from .receipt import write_receipt
 from .records import Measured, OutputFile, Stage, Status, StudyResult, StudyTask
 from .select import Rules, Which, choose
 from .worker import Enter
 
 STUDIES = "studies"
-_SERIES_NUMBERS = {form: 9001 + index for index, form in enumerate(Form)}
+_SERIES_NUMBERS = {form: 9001 + index for index, form in enumerate(ResultForm)}
 _FREE_BYTES = 2**25
 
 
@@ -63,7 +63,7 @@ class WorkSettings:
     bundle: Path
     output: Path
     key: Path | None
-    forms: tuple[Form, ...]
+    forms: tuple[ResultForm, ...]
     prediction: PredictionSettings = field(default_factory=PredictionSettings)
     selection: SelectionSection | None = None
     any_size: bool = False
@@ -106,7 +106,7 @@ class StudyWorker:
 
     def __init__(self, settings: WorkSettings, model: Model) -> None:
         self._settings, self._model = settings, model
-        keep = bool({Form.SEG_FRACTIONAL, Form.PROBABILITIES} & set(settings.forms))
+        keep = bool({ResultForm.SEG_FRACTIONAL, ResultForm.PROBABILITIES} & set(settings.forms))
         self._predictor = Predictor(model.bundle, _with_probabilities(settings.prediction, keep=keep))
         # All of a network's work from one thread: each thread that computes would bring its own team of threads.
         self._computing = ThreadPoolExecutor(1)
@@ -194,7 +194,7 @@ class StudyWorker:
             return None
         return read_source(series, fill_gaps=self._settings.fill_gaps)
 
-    def _header(self, match: _Match, made: datetime, form: Form) -> ResultHeader:
+    def _header(self, match: _Match, made: datetime, form: ResultForm) -> ResultHeader:
         """The same UIDs whenever the same is made of the same, so that a PACS keeps one."""
         origin, algorithm = f"{match.series[0].uid} {match.version} {form}", self._model.algorithm
         return ResultHeader(

@@ -108,7 +108,7 @@ def batch(
 ) -> None:
     """Predict whole folders of DICOM studies; what was stopped goes on where it was."""
     from medseg.batch.engine import Limits
-    from medseg.batch.outputs import Form
+    from medseg.batch.outputs import ResultForm
     from medseg.batch.session import BatchOptions, EngineName
     from medseg.inference.predictor import PredictionSettings
     from medseg.io.dicom_web import DicomWeb
@@ -120,7 +120,7 @@ def batch(
     _check_company(web_only, "--from dicomweb", is_there=origin is Origin.dicomweb)
     _check_company((("--cluster", cluster),), "--engine ray", is_there=engine is EngineChoice.ray)
     options = BatchOptions(
-        forms=tuple(Form(one.value) for one in write or (FormName.seg, FormName.sr)),
+        forms=tuple(ResultForm(one.value) for one in write or (FormName.seg, FormName.sr)),
         prediction=PredictionSettings(device.value, mirror=mirror),
         rules=rules,
         which=series.value,

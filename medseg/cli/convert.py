@@ -37,11 +37,11 @@ def convert(
     as_json: JsonFlag = False,
 ) -> None:
     """Write outlines in another form, on the same voxels."""
-    from medseg.batch.outputs import Form
+    from medseg.batch.outputs import ResultForm
     from medseg.pipelines.convert import ConvertOptions
     from medseg.pipelines.convert import convert as run_convert
 
-    forms = tuple(Form(one.value) for one in to or ())
+    forms = tuple(ResultForm(one.value) for one in to or ())
     done = run_convert(outlines, output, ConvertOptions(forms, source, labels, smooth, all_frames))
     if as_json:
         print_json({"outputs": [str(path) for path in done.outputs], "voxels": done.voxels})

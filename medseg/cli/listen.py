@@ -76,7 +76,7 @@ def listen(
 ) -> None:
     """Be a DICOM node: outline each study that is sent here, and send the results back."""
     from medseg.batch.engine import Limits
-    from medseg.batch.outputs import Form
+    from medseg.batch.outputs import ResultForm
     from medseg.batch.session import BatchOptions
     from medseg.inference.predictor import PredictionSettings
     from medseg.io.dicom_net import NodeLimits, NodeSettings, TlsFiles
@@ -89,7 +89,7 @@ def listen(
     back = _destination(send_to, ae_title, (token, certificate, private_key, ca)) if send_to else None
     options = ListenOptions(node, back, parse_duration(quiet), spool, spool_limit * _GIB)
     batch_options = BatchOptions(
-        forms=tuple(Form(one.value) for one in write or (FormName.seg, FormName.sr)),
+        forms=tuple(ResultForm(one.value) for one in write or (FormName.seg, FormName.sr)),
         prediction=PredictionSettings(device.value),
         rules=rules,
         which=series.value,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import medseg
-from medseg.batch.outputs import Form, Product, completed, paths_of, voxel_counts, write_form, write_forms
+from medseg.batch.outputs import Product, ResultForm, completed, paths_of, voxel_counts, write_form, write_forms
 from medseg.core.errors import InputError, StudyError
 from medseg.core.files import atomic_folder, existing, flush_folder
 from medseg.core.geometry import Geometry
@@ -28,11 +28,11 @@ from medseg.io.formats import Format, read_volume, sniff, write_labels
 from medseg.io.label_files import OutlineKind, outline_kind, read_outlines
 from medseg.io.studies import Series, find_series
 
-_PROBABLE = (Form.SEG_FRACTIONAL, Form.PROBABILITIES)
-_NEEDING_IMAGE = (Form.CAPTURE,)
-_BY_SUFFIX = {".seg.nrrd": Form.NRRD, ".stl": Form.STL, ".obj": Form.OBJ, ".dcm": Form.SEG}
+_PROBABLE = (ResultForm.SEG_FRACTIONAL, ResultForm.PROBABILITIES)
+_NEEDING_IMAGE = (ResultForm.CAPTURE,)
+_BY_SUFFIX = {".seg.nrrd": ResultForm.NRRD, ".stl": ResultForm.STL, ".obj": ResultForm.OBJ, ".dcm": ResultForm.SEG}
 _LABEL_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
-_SERIES_NUMBERS = {form: 9101 + index for index, form in enumerate(Form)}
+_SERIES_NUMBERS = {form: 9101 + index for index, form in enumerate(ResultForm)}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class ConvertOptions:
         all_frames: Whether DICOM segmentations have a frame for every slice.
     """
 
-    forms: tuple[Form, ...] = ()
+    forms: tuple[ResultForm, ...] = ()
     source: Path | None = None
     labels: Path | None = None
     smooth: bool = True
@@ -108,7 +108,7 @@ def _check_output(inputs: Path, output: Path, options: ConvertOptions) -> None:
             raise InputError("the output would replace its input; name another one")
 
 
-def _form_of(output: Path) -> tuple[Form, ...]:
+def _form_of(output: Path) -> tuple[ResultForm, ...]:
     """What the suffix of a file asks for; nothing for plain label maps."""
     name = output.name.lower()
     form = next((form for suffix, form in _BY_SUFFIX.items() if name.endswith(suffix)), None)
@@ -129,7 +129,7 @@ def _image(path: Path) -> _Image:
     return _Image(path, usable[0], usable[0].geometry)
 
 
-def _product(inputs: Path, image: _Image | None, scheme: LabelScheme | None, forms: Sequence[Form]) -> Product:
+def _product(inputs: Path, image: _Image | None, scheme: LabelScheme | None, forms: Sequence[ResultForm]) -> Product:
     segmentation, probabilities = read_outlines(inputs, image.grid if image else None, scheme), None
     if set(forms) & set(_PROBABLE):
         probabilities = _probabilities(inputs, segmentation)
@@ -162,17 +162,17 @@ def _digest(segmentation: Segmentation, image: _Image | None) -> str:
     return digest.hexdigest()
 
 
-def _header(digest: str, made: datetime, form: Form) -> ResultHeader:
+def _header(digest: str, made: datetime, form: ResultForm) -> ResultHeader:
     series, instance = (derived_uid(f"{what} {form} {digest}") for what in ("series", "instance"))
     algorithm = Algorithm("medseg convert", medseg.__version__)
     return ResultHeader(series, instance, _SERIES_NUMBERS[form], f"medseg convert {form}", algorithm, made)
 
 
-def _written(output: Path, product: Product, forms: tuple[Form, ...]) -> tuple[Path, ...]:
+def _written(output: Path, product: Product, forms: tuple[ResultForm, ...]) -> tuple[Path, ...]:
     if not forms:
         write_labels(output, product.segmentation.labels)
         return (output,)
-    if len(forms) == 1 and (output.suffix or forms[0] in (Form.STL, Form.CAPTURE)):
+    if len(forms) == 1 and (output.suffix or forms[0] in (ResultForm.STL, ResultForm.CAPTURE)):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_form(output, product, forms[0], forms)
         return (output,)

@@ -16,7 +16,7 @@ from medseg.batch.discover import find_studies
 from medseg.batch.engine import ListedTasks
 from medseg.batch.job import Job, TaskMaker, versions
 from medseg.batch.manifest import open_manifest, read_manifest
-from medseg.batch.outputs import Form
+from medseg.batch.outputs import ResultForm
 from medseg.batch.receipt import FILE, read_receipt, write_receipt
 from medseg.batch.records import Status, StudyResult, StudyTask
 from medseg.batch.work import STUDIES, WorkSettings, open_worker
@@ -160,7 +160,7 @@ def test_what_cannot_be_swept_is_told(chosen, monkeypatch):
 
 def changes(tmp_path: Path, chosen: WorkSettings):
     """What may change, and how many studies have to be done again."""
-    yield replace(chosen, forms=(Form.NIFTI, Form.NRRD)), 2
+    yield replace(chosen, forms=(ResultForm.NIFTI, ResultForm.NRRD)), 2
     yield replace(chosen, selection=SelectionSection(any_size=True)), 2
     yield replace(chosen, any_size=True), 2
     yield replace(chosen, which="all"), 2

@@ -14,8 +14,8 @@ from factories import geometry, label_map, scheme
 from PIL import Image
 
 from medseg.batch.outputs import (
-    Form,
     Product,
+    ResultForm,
     completed,
     paths_of,
     thumbnail,
@@ -35,8 +35,8 @@ from medseg.io.formats import read_label_map, read_volume
 VALUES = LabelScheme((Structure("liver", 3, (1, 2, 3)), Structure("spleen", 7, (4, 5, 6))))
 
 
-def header(form: Form) -> ResultHeader:
-    number = 100 + list(Form).index(form)
+def header(form: ResultForm) -> ResultHeader:
+    number = 100 + list(ResultForm).index(form)
     return ResultHeader(
         f"1.2.3.{number}", f"1.2.3.{number}.1", number, str(form), Algorithm("tiny", "1"), datetime.now(UTC)
     )
@@ -57,14 +57,14 @@ def product(folder) -> Product:
 
 
 def test_a_report_brings_the_segmentation_that_it_refers_to():
-    assert completed((Form.REPORT,)) == (Form.SEG, Form.REPORT)
-    assert completed((Form.REPORT, Form.SEG_LABELMAP)) == (Form.SEG_LABELMAP, Form.REPORT)
-    assert completed((Form.NIFTI, Form.SEG, Form.NIFTI)) == (Form.SEG, Form.NIFTI)
-    assert [form for form in Form if form.is_dicom] == list(Form)[:6]
+    assert completed((ResultForm.REPORT,)) == (ResultForm.SEG, ResultForm.REPORT)
+    assert completed((ResultForm.REPORT, ResultForm.SEG_LABELMAP)) == (ResultForm.SEG_LABELMAP, ResultForm.REPORT)
+    assert completed((ResultForm.NIFTI, ResultForm.SEG, ResultForm.NIFTI)) == (ResultForm.SEG, ResultForm.NIFTI)
+    assert [form for form in ResultForm if form.is_dicom] == list(ResultForm)[:6]
 
 
 def test_what_is_written_is_what_was_named(tmp_path):
-    made, forms = product(tmp_path), completed(tuple(Form))
+    made, forms = product(tmp_path), completed(tuple(ResultForm))
     (tmp_path / "out").mkdir()
     write_forms(tmp_path / "out", made, forms)
     assert {path.name for path in (tmp_path / "out").iterdir()} == {*paths_of(forms), "surfaces.mtl"}
@@ -77,10 +77,10 @@ def everything(dataset, keyword: str) -> list[object]:
     return [element.value for element in dataset.iterall() if element.keyword == keyword]
 
 
-@pytest.mark.parametrize(("form", "numbers"), [(Form.SEG, {1, 2}), (Form.SEG_LABELMAP, {3, 7})])
+@pytest.mark.parametrize(("form", "numbers"), [(ResultForm.SEG, {1, 2}), (ResultForm.SEG_LABELMAP, {3, 7})])
 def test_a_report_refers_to_the_segments_that_lie_beside_it(tmp_path, form, numbers):
     made = product(tmp_path)
-    write_forms(tmp_path, made, completed((form, Form.REPORT)))
+    write_forms(tmp_path, made, completed((form, ResultForm.REPORT)))
     (path,) = tmp_path.glob("seg*.dcm")
     segmentation, report = pydicom.dcmread(path), pydicom.dcmread(tmp_path / "report.dcm")
     assert segmentation.SOPInstanceUID == header(form).instance_uid
@@ -95,9 +95,9 @@ def test_a_report_refers_to_the_segments_that_lie_beside_it(tmp_path, form, numb
 
 
 LACKING = {
-    "source": (Form.SEG, "refers to the DICOM series that was outlined; name it by --source"),
-    "probabilities": (Form.PROBABILITIES, "this form holds probabilities, and only labels are known"),
-    "volume": (Form.CAPTURE, "a capture needs the image; name it by --source"),
+    "source": (ResultForm.SEG, "refers to the DICOM series that was outlined; name it by --source"),
+    "probabilities": (ResultForm.PROBABILITIES, "this form holds probabilities, and only labels are known"),
+    "volume": (ResultForm.CAPTURE, "a capture needs the image; name it by --source"),
 }
 
 

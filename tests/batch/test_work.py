@@ -27,7 +27,7 @@ from dicom_factories import MARKER, write_files
 from factories import bundle, full_disk
 
 from medseg.batch import work
-from medseg.batch.outputs import Form, completed
+from medseg.batch.outputs import ResultForm, completed
 from medseg.batch.receipt import read_receipt
 from medseg.batch.records import Stage, Status, StudyResult
 from medseg.batch.work import STUDIES, StudyWorker, WorkSettings, model_digest, open_model, open_worker
@@ -37,7 +37,7 @@ from medseg.deid.names import SERIES, name_of
 from medseg.inference.bundle import Bundle
 from medseg.io.formats import read_label_map, read_multi_label_map, read_volume
 
-ALL = completed(tuple(Form))
+ALL = completed(tuple(ResultForm))
 FILES = {
     *("labels.nii.gz", "labels.seg.nrrd", "preview.jpg", "probabilities.nii.gz", "report.dcm", "rtstruct.dcm"),
     *("seg.dcm", "seg_fractional.dcm", "seg_labelmap.dcm", "surfaces.mtl", "surfaces.obj"),
@@ -89,7 +89,10 @@ def test_results_are_for_those_whom_the_umask_allows(tmp_path):
 
 
 def test_one_version_gives_the_same_uids_and_another_gives_others(tmp_path):
-    paths, chosen = write_study(tmp_path / "in"), settings(tmp_path, forms=completed((Form.SEG, Form.REPORT)))
+    paths, chosen = (
+        write_study(tmp_path / "in"),
+        settings(tmp_path, forms=completed((ResultForm.SEG, ResultForm.REPORT))),
+    )
     found = []
     for version in ("1", "1", "2"):
         do(chosen, paths, bundle(Bands()), version=version)
@@ -113,14 +116,14 @@ def test_an_empty_prediction_is_a_result_in_every_form(tmp_path):
 
 def test_targets_that_overlap_are_written_in_every_form_that_can_hold_them(tmp_path):
     paths = write_study(tmp_path / "in")
-    chosen = settings(tmp_path, forms=tuple(form for form in ALL if form is not Form.SEG_LABELMAP))
+    chosen = settings(tmp_path, forms=tuple(form for form in ALL if form is not ResultForm.SEG_LABELMAP))
     result = do(chosen, paths, bundle(Nested(), labels=OVERLAPPING))
     assert result.status is Status.DONE, result.reason
     assert FILES - {"seg_labelmap.dcm"} < set(files_below(folder_of(chosen)))
     masks = read_multi_label_map(folder_of(chosen) / "labels.nii.gz", ("both", "second"))
     assert masks.array.all(axis=0).any()
     assert read_volume(folder_of(chosen) / "probabilities.nii.gz").array.shape[0] == 2
-    chosen = settings(tmp_path, forms=(Form.SEG_LABELMAP,), output=tmp_path / "out2")
+    chosen = settings(tmp_path, forms=(ResultForm.SEG_LABELMAP,), output=tmp_path / "out2")
     chosen.output.mkdir()
     result = do(chosen, paths, bundle(Nested(), labels=OVERLAPPING))
     assert result.status is Status.FAILED
@@ -217,7 +220,7 @@ def test_without_uids_no_dicom_object_is_written_but_nifti_is(tmp_path, keyword)
         one.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
         pydicom.dcmwrite(folder / str(number), one, enforce_file_format=False)
     paths = sorted(folder.iterdir())
-    chosen, predicted = settings(tmp_path, forms=(Form.SEG,)), []
+    chosen, predicted = settings(tmp_path, forms=(ResultForm.SEG,)), []
     result = do(chosen, paths, enter=predicted.append)
     assert result.status is Status.FAILED
     assert result.reason.endswith("so no DICOM object can refer to it; write NIfTI or NRRD instead")
@@ -309,9 +312,9 @@ def test_memory_that_runs_out_fails_the_study(tmp_path, monkeypatch):
 
 
 def test_results_of_an_earlier_version_are_replaced(tmp_path):
-    paths, chosen = write_study(tmp_path / "in"), settings(tmp_path, forms=(Form.NIFTI, Form.NRRD))
+    paths, chosen = write_study(tmp_path / "in"), settings(tmp_path, forms=(ResultForm.NIFTI, ResultForm.NRRD))
     do(chosen, paths, version="1")
-    assert do(replace(chosen, forms=(Form.NIFTI,)), paths, version="2").status is Status.DONE
+    assert do(replace(chosen, forms=(ResultForm.NIFTI,)), paths, version="2").status is Status.DONE
     assert not list(chosen.output.rglob("*.nrrd"))
     assert read_receipt(chosen.output / STUDIES / "study-a").version == "2"
 

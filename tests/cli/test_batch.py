@@ -172,3 +172,31 @@ def test_signals_ask_for_an_end(number):
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+@pytest.mark.parametrize(
+    ("option", "needed"),
+    [
+        (("--query", "Modality=CT"), "--query says nothing without --from dicomweb"),
+        (("--token", "t"), "--token says nothing without --from dicomweb"),
+        (("--ca", "c"), "--ca says nothing without --from dicomweb"),
+        (("--cluster", "auto"), "--cluster says nothing without --engine ray"),
+    ],
+)
+def test_options_that_would_say_nothing_are_refused(batch, studies, option, needed):
+    fails(batch(studies, "-o", "out", *option), needed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("http://pacs.invalid/dicom-web", "--query", "Modality"), "not of the form KEYWORD=VALUE"),
+        (("somewhere",), "begins with https:// or http://"),
+        (("https://user:secret@pacs.invalid", "--dry-run"), "goes with neither --dry-run nor --watch"),
+        (("https://user:secret@pacs.invalid",), "holds no user, password"),
+    ],
+)
+def test_wrong_servers_are_one_sentence(batch, arguments, sentence):
+    done = batch(*arguments, "--from", "dicomweb", "-o", "out")
+    fails(done, sentence)
+    assert "secret" not in done.err

@@ -23,7 +23,7 @@ from medseg.batch import session
 from medseg.batch.discover import study_name
 from medseg.batch.engine import Limits, LocalEngine
 from medseg.batch.manifest import read_manifest
-from medseg.batch.outputs import Form
+from medseg.batch.outputs import ResultForm
 from medseg.batch.ray import RayEngine
 from medseg.batch.records import Status
 from medseg.batch.session import REPORT, TABLE, BatchOptions, BatchRun, EngineName
@@ -71,7 +71,7 @@ def engines(monkeypatch) -> list[Here]:
 
 @pytest.fixture
 def options(tmp_path) -> BatchOptions:
-    return BatchOptions(forms=(Form.NIFTI,), prediction=CPU, key=write_key(tmp_path / "project.key"))
+    return BatchOptions(forms=(ResultForm.NIFTI,), prediction=CPU, key=write_key(tmp_path / "project.key"))
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_what_arrives_later_is_done_and_what_goes_stays_known(places, options, e
 
 
 def test_dicom_results_name_the_patient_and_nothing_else_does(places, options, engines):
-    chosen = replace(options, forms=(Form.SEG, Form.REPORT, Form.NIFTI), report=True)
+    chosen = replace(options, forms=(ResultForm.SEG, ResultForm.REPORT, ResultForm.NIFTI), report=True)
     predict_studies(*places, chosen)
     (path,) = (places[2] / STUDIES / NAME).rglob("seg.dcm")
     header = pydicom.dcmread(path, stop_before_pixels=True)

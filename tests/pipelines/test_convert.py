@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from dicom_factories import MARKER, OBLIQUE, Grid, write_series
 
-from medseg.batch.outputs import Form
+from medseg.batch.outputs import ResultForm
 from medseg.core.errors import GeometryError, InputError, StudyError
 from medseg.core.geometry import Geometry
 from medseg.core.labels import LabelScheme
@@ -26,7 +26,7 @@ from medseg.pipelines.convert import ConvertOptions, convert
 GRID = Grid(columns=14, rows=12, slices=6, tilt_degrees=OBLIQUE.tilt_degrees)
 SHAPE = (GRID.columns, GRID.rows, GRID.slices)
 SCHEME = LabelScheme.from_names({"liver": 1, "spleen": 2})
-IN_FOLDER = {Form.STL: "surfaces", Form.CAPTURE: "capture"}
+IN_FOLDER = {ResultForm.STL: "surfaces", ResultForm.CAPTURE: "capture"}
 
 
 def labels() -> np.ndarray:
@@ -51,19 +51,19 @@ def outlines(tmp_path) -> Path:
     return tmp_path / "a.seg.nrrd"
 
 
-def converted(source: Path, target: Path, series: Path, *forms: Form) -> Path:
+def converted(source: Path, target: Path, series: Path, *forms: ResultForm) -> Path:
     (path,) = convert(source, target, ConvertOptions(forms, series, smooth=False)).outputs
     return path
 
 
 KINDS = {
-    "seg": ("b.dcm", Form.SEG),
-    "seg-labelmap": ("b.dcm", Form.SEG_LABELMAP),
-    "seg-fractional": ("b.dcm", Form.SEG_FRACTIONAL),
-    "rtstruct": ("b.dcm", Form.RTSTRUCT),
-    "nrrd": ("b.seg.nrrd", Form.NRRD),
-    "obj": ("b.obj", Form.OBJ),
-    "stl": ("surfaces", Form.STL),
+    "seg": ("b.dcm", ResultForm.SEG),
+    "seg-labelmap": ("b.dcm", ResultForm.SEG_LABELMAP),
+    "seg-fractional": ("b.dcm", ResultForm.SEG_FRACTIONAL),
+    "rtstruct": ("b.dcm", ResultForm.RTSTRUCT),
+    "nrrd": ("b.seg.nrrd", ResultForm.NRRD),
+    "obj": ("b.obj", ResultForm.OBJ),
+    "stl": ("surfaces", ResultForm.STL),
 }
 
 
@@ -96,7 +96,7 @@ def test_label_maps_get_names_from_a_file(tmp_path, series):
 
 
 def test_several_forms_go_into_a_folder(tmp_path, series, outlines):
-    forms = (Form.REPORT, Form.CAPTURE, Form.NIFTI, Form.PROBABILITIES, Form.STL)
+    forms = (ResultForm.REPORT, ResultForm.CAPTURE, ResultForm.NIFTI, ResultForm.PROBABILITIES, ResultForm.STL)
     done = convert(outlines, tmp_path / "all", ConvertOptions(forms, series))
     assert {path.name for path in done.outputs} == {path.name for path in (tmp_path / "all").iterdir()}
     assert {path.name for path in done.outputs} == {
@@ -124,8 +124,8 @@ def test_segmentations_have_a_frame_for_every_slice_if_wanted(tmp_path, series, 
 
 
 def test_probabilities_are_kept(tmp_path, series, outlines):
-    one = converted(outlines, tmp_path / "b.dcm", series, Form.SEG_FRACTIONAL)
-    maps = converted(one, tmp_path / "c.nii.gz", series, Form.PROBABILITIES)
+    one = converted(outlines, tmp_path / "b.dcm", series, ResultForm.SEG_FRACTIONAL)
+    maps = converted(one, tmp_path / "c.nii.gz", series, ResultForm.PROBABILITIES)
     expected, _ = read_fractional(one, Geometry(SHAPE, GRID.affine))
     np.testing.assert_allclose(read_volume(maps).array, expected.array, atol=1e-6)
 
@@ -136,13 +136,13 @@ def test_structures_that_overlap_stay_so(tmp_path, series):
     scheme = LabelScheme(LabelScheme.from_names({"body": 1, "liver": 2}).structures, overlapping=True)
     write_slicer_nrrd(tmp_path / "a.seg.nrrd", Segmentation(both, scheme))
     seg = converted(tmp_path / "a.seg.nrrd", tmp_path / "b.dcm", series)
-    rtstruct = converted(seg, tmp_path / "c.dcm", series, Form.RTSTRUCT)
+    rtstruct = converted(seg, tmp_path / "c.dcm", series, ResultForm.RTSTRUCT)
     found = read_outlines(rtstruct, Geometry(SHAPE, GRID.affine))
     np.testing.assert_array_equal([mask for _, mask in found.masks()], masks)
 
 
 def test_an_image_of_any_format_gives_the_grid(tmp_path, series, outlines):
-    rtstruct = converted(outlines, tmp_path / "b.dcm", series, Form.RTSTRUCT)
+    rtstruct = converted(outlines, tmp_path / "b.dcm", series, ResultForm.RTSTRUCT)
     image = tmp_path / "image.nii"
     write_label_map(image, LabelMap(labels() * 0, Geometry(SHAPE, GRID.affine)))
     convert(rtstruct, tmp_path / "c.nii.gz", ConvertOptions(source=image))
@@ -150,7 +150,7 @@ def test_an_image_of_any_format_gives_the_grid(tmp_path, series, outlines):
 
 
 def test_wrong_requests_are_one_sentence(tmp_path, series, outlines):
-    rtstruct = converted(outlines, tmp_path / "b.dcm", series, Form.RTSTRUCT)
+    rtstruct = converted(outlines, tmp_path / "b.dcm", series, ResultForm.RTSTRUCT)
     write_series(tmp_path / "two" / "one", GRID)
     write_series(tmp_path / "two" / "other", GRID)
     write_series(tmp_path / "elsewhere", replace(GRID, origin=(500.0, 0.0, 0.0)))
@@ -162,7 +162,7 @@ def test_wrong_requests_are_one_sentence(tmp_path, series, outlines):
         ((tmp_path / "nowhere", tmp_path / "c.nii", ConvertOptions()), InputError, "does not exist"),
         ((outlines, tmp_path / "c.dcm", ConvertOptions(source=tmp_path / "two")), StudyError, "2 usable DICOM series"),
         ((outlines, tmp_path / "c.dcm", ConvertOptions(source=tmp_path / "elsewhere")), GeometryError, "mm"),
-        ((outlines, tmp_path / "c.dcm", ConvertOptions((Form.CAPTURE,))), InputError, "--source"),
+        ((outlines, tmp_path / "c.dcm", ConvertOptions((ResultForm.CAPTURE,))), InputError, "--source"),
     ]
     before = sorted(tmp_path.rglob("*"))
     for arguments, kind, sentence in wrong:

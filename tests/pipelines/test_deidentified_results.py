@@ -12,7 +12,7 @@ from batch_studies import CPU, FITS, Here, write_key, write_model
 from dicom_factories import series_datasets, voxels, write_files
 
 from medseg.batch import session
-from medseg.batch.outputs import Form
+from medseg.batch.outputs import ResultForm
 from medseg.batch.session import BatchOptions
 from medseg.config.load import load_profile
 from medseg.core.geometry import Geometry
@@ -21,7 +21,7 @@ from medseg.pipelines.batch import predict_studies
 from medseg.pipelines.deidentify import DeidentifyOptions, deidentify
 
 STUDY_UID = "1.2.826.0.1.3680043.8.498.1"
-FORMS = (Form.SEG, Form.REPORT, Form.RTSTRUCT)
+FORMS = (ResultForm.SEG, ResultForm.REPORT, ResultForm.RTSTRUCT)
 
 
 @pytest.fixture(autouse=True)

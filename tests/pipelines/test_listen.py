@@ -16,7 +16,7 @@ from dicom_factories import series_datasets, voxels, write_files
 from orthanc_server import TITLE, free_port, running_orthanc
 
 from medseg.batch import session
-from medseg.batch.outputs import Form
+from medseg.batch.outputs import ResultForm
 from medseg.batch.records import Status
 from medseg.batch.session import BatchOptions
 from medseg.core.errors import InputError
@@ -71,7 +71,7 @@ def in_this_process(monkeypatch):
 
 @pytest.fixture
 def options(tmp_path):
-    return BatchOptions((Form.SEG, Form.REPORT), CPU, key=write_key(tmp_path / "project.key"))
+    return BatchOptions((ResultForm.SEG, ResultForm.REPORT), CPU, key=write_key(tmp_path / "project.key"))
 
 
 @contextlib.contextmanager
