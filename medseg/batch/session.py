@@ -21,6 +21,7 @@ from medseg.inference.devices import DeviceName
 from medseg.inference.predictor import PredictionSettings
 
 from .discover import StudyFiles, find_studies
+from .elsewhere import Elsewhere
 from .engine import Engine, Limits, LocalEngine, Tasks
 from .job import Job, TaskMaker
 from .manifest import open_manifest
@@ -55,9 +56,9 @@ class BatchOptions:
         fill_gaps: Interpolate missing slices.
         all_frames: Give DICOM segmentations a frame for every slice.
         key: File of the project key; None for the user's own.
-        limits: Processes (0 for one a GPU, or one), studies in hand, time limit.
+        limits: Processes of a machine (0 for one a GPU, or one), studies in hand, time limit.
         engine: Where the work is done.
-        cluster: Address of a Ray cluster; None starts one on this machine.
+        cluster: Address of a Ray cluster; None for the one that this machine is part of.
         retry: Try studies that failed in an earlier run again.
         report: Write ``report.html`` at the end.
     """
@@ -170,7 +171,7 @@ def open_session(bundle: Path, output: Path, options: BatchOptions, progress: Pr
     with open_manifest(output, f"{model_digest(bundle)} {model.key.fingerprint}") as manifest:
         job = Job(output, manifest, options.retry)
         job.begin(settings)
-        yield Session(job, TaskMaker.of(settings), model, _engine(settings, options), options, progress)
+        yield Session(job, TaskMaker.of(settings), model, _engine(settings, model, options), options, progress)
 
 
 def work_settings(bundle: Path, output: Path, options: BatchOptions) -> WorkSettings:
@@ -189,9 +190,10 @@ def work_settings(bundle: Path, output: Path, options: BatchOptions) -> WorkSett
     )
 
 
-def _engine(settings: WorkSettings, options: BatchOptions) -> Engine:
+def _engine(settings: WorkSettings, model: Model, options: BatchOptions) -> Engine:
     if options.engine is EngineName.RAY:
-        return RayEngine(partial(open_worker, settings, 1), options.limits, options.cluster)
+        gpus = options.prediction.device in ("auto", "cuda")
+        return RayEngine(Elsewhere.of(settings, model), options.limits, options.cluster, gpus=gpus)
     here = replace(options.limits, processes=options.limits.processes or worker_count(options.prediction.device))
     return LocalEngine(partial(open_worker, settings, here.processes), here)
 

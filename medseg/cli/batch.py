@@ -90,11 +90,13 @@ def batch(
     retry: Annotated[bool, typer.Option("--retry/--no-retry", help="Try again what failed in an earlier run.")] = True,
     time_limit: Annotated[str, typer.Option(help="Longest time for one study.")] = "30min",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes with a model each.", show_default="one a GPU, or one")
+        int | None,
+        typer.Option(min=1, help="Processes with a model each, on each machine.", show_default="one a GPU, or one"),
     ] = None,
     engine: Annotated[EngineChoice, typer.Option(help="This machine, or a Ray cluster.")] = EngineChoice.local,
     cluster: Annotated[
-        str | None, typer.Option(help="With --engine ray: address of the cluster.", show_default="one is started here")
+        str | None,
+        typer.Option(help="With --engine ray: address of the cluster.", show_default="the one of this machine"),
     ] = None,
     device: DeviceOption = Device.auto,
     mirror: Annotated[
