@@ -59,19 +59,20 @@ class Floors:
 
 def main() -> None:
     options = _options()
-    cores = on_cores(2)
+    cores = on_cores(options.cores)
     with contextlib.ExitStack() as stack:
         folder = (options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))).absolute()
         folder.mkdir(parents=True, exist_ok=True)
         cases = bodies()
         bundle = options.bundle or train_model(folder, options.budget)
         names = (folder / name for name in ("studies", "output", "project.key", "log.txt"))
-        places = Places(bundle, *names)
+        places = Places(bundle, *names, options.device, options.workers)
         write_studies(places.studies, cases, options.studies)
         if options.kills:
             name, rows = "batch-kills", _killed(places, options)
         else:
-            name, rows = "batch", _measured(places, cases, cores)
+            name = "batch" if options.device == "cpu" else f"batch-{options.device}-{options.workers}"
+            rows = _measured(places, cases, cores)
         listing = table([{"batch": what, "": value} for what, value in rows.items()])
         if options.no_record:
             print(listing)
@@ -87,6 +88,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--bundle", type=Path, help="model of an earlier run; by default one is trained")
     parser.add_argument("--budget", default="3min", help="what that model is planned and trained for")
     parser.add_argument("--folder", type=Path, help="new folder for studies and results; by default a temporary one")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes with a model each")
+    parser.add_argument("--cores", type=int, default=2, help="cores for all of it")
     parser.add_argument("--no-record", action="store_true", help="only print; leave docs/benchmarks.md alone")
     return parser.parse_args()
 

@@ -28,11 +28,14 @@ class Places:
     output: Path
     key: Path
     log: Path
+    device: str = "cpu"
+    workers: int = 1
 
     @property
     def command(self) -> list[str | Path]:
         """The command that is measured."""
-        return [MEDSEG, "batch", self.bundle, self.studies, "-o", self.output, "--key", self.key, "--device", "cpu"]
+        places = [self.bundle, self.studies, "-o", self.output, "--key", self.key]
+        return [MEDSEG, "batch", *places, "--device", self.device, "--workers", str(self.workers)]
 
 
 @dataclass(frozen=True)

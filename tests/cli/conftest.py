@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 import pytest
@@ -18,6 +19,7 @@ def medseg(capsys, monkeypatch, tmp_path):
     """Runs the command line in an empty folder, as a shell would."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments) -> Done:
@@ -29,6 +31,8 @@ def medseg(capsys, monkeypatch, tmp_path):
 
     yield call
     root.handlers[:], root.level = before
+    for number, handler in signals.items():
+        signal.signal(number, handler)
     logging.captureWarnings(capture=False)
 
 

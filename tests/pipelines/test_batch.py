@@ -313,6 +313,7 @@ def test_the_real_engine_does_the_same_as_the_one_of_the_tests(places, options, 
 
 
 def test_a_run_that_is_interrupted_leaves_no_half_results(places, options):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as at the start of a program
     for number in range(12):
         write_study(places[1] / f"more-{number}", StudyInstanceUID=f"1.2.3.{number}")
 
