@@ -40,6 +40,8 @@ from medseg.io.formats import read_label_map, write_volume
 
 OURS, THEIRS, THEIRS_AT_ONCE = "medseg batch, one call", "nnU-Net, a call a study", "nnU-Net, one call"
 MODEL_SCRIPT = Path(__file__).with_name("nnunet_model.py")
+STEP = 0.5
+"""Share that windows overlap, and step between them in windows."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Peer:
             "-m",
             self.model,
         ]
-        options = ["-f", "0", "--disable_tta", "-step_size", "0.5", "-npp", "1", "-nps", "1", "-device", "cpu"]
+        options = ["-f", "0", "--disable_tta", "-step_size", str(STEP), "-npp", "1", "-nps", "1", "-device", "cpu"]
         subprocess.run([*command, *options], check=True, capture_output=True)
         shutil.rmtree(given)
 
@@ -85,6 +87,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         cases = bodies()
         bundle = options.bundle or train_model(folder, options.budget)
+        if read_bundle(bundle).config.inference.overlap != STEP:
+            raise SystemExit(f"windows have to overlap by {STEP} on both sides; name another bundle")
         names = (folder / name for name in ("studies", "output", "project.key", "log.txt"))
         places = Places(bundle, *names)
         write_studies(places.studies, cases, options.studies)
