@@ -104,9 +104,7 @@ class TestExhaustion:
                 content = element(0x00081140, "SQ", item(content))
         else:
             content = (element(0x00081140, "SQ", b"", UNDEFINED) + implicit(0xFFFEE000, b"", UNDEFINED)) * 5000
-        # How deep the caller's own stack is decides where in pydicom the recursion ends, and what it makes of that.
-        refusal = r"nested more than 32 deep|cannot be read \((RecursionError|damaged)\)"
-        with pytest.raises(ReadError, match=refusal):
+        with pytest.raises(ReadError, match=r"nested more than 32 deep|cannot be read \(RecursionError\)"):
             read(IDENTITY, content)
 
     @pytest.mark.parametrize(("tag", "vr"), [(0x7FE00010, "OW"), (0x00081140, "SQ"), (0x00104000, "UT")])
