@@ -120,11 +120,22 @@ def parsing(what: str = "a DICOM header") -> Iterator[None]:
     except MedsegError:
         raise
     except OSError as error:
-        if isinstance(error.__context__, MedsegError):  # pydicom hides what is raised in the head of an item
-            raise error.__context__ from None
+        hidden = _hidden(error)
+        if isinstance(hidden, MedsegError):
+            raise hidden from None
+        if hidden is not None:
+            raise ReadError(f"{what} cannot be read (RecursionError)") from None
         raise ReadError(f"a file cannot be read ({error.strerror or 'damaged'})") from None
     except Exception as error:  # noqa: BLE001 - a hostile file may raise anything, RecursionError and MemoryError too
         raise ReadError(f"{what} cannot be read ({type(error).__name__})") from None
+
+
+def _hidden(error: OSError) -> BaseException | None:
+    """What pydicom, which makes an OSError of all that is raised in the head of an item, has hidden; level by level."""
+    hidden = error.__context__
+    while isinstance(hidden, OSError):
+        hidden = hidden.__context__
+    return hidden if isinstance(hidden, MedsegError | RecursionError) else None
 
 
 def open_inflated(file: BinaryIO, start: int) -> BinaryIO:

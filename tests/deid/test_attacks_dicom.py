@@ -107,6 +107,19 @@ class TestExhaustion:
         with pytest.raises(ReadError, match=r"nested more than 32 deep|cannot be read \(RecursionError\)"):
             read(IDENTITY, content)
 
+    def test_nested_sequences_are_refused_alike_wherever_the_stack_ends(self, read):
+        content = (element(0x00081140, "SQ", b"", UNDEFINED) + implicit(0xFFFEE000, b"", UNDEFINED)) * 5000
+
+        def from_depth(levels):
+            if levels:
+                from_depth(levels - 1)
+                return
+            with pytest.raises(ReadError, match=r"nested more than 32 deep|cannot be read \(RecursionError\)"):
+                read(IDENTITY, content)
+
+        for levels in range(40):
+            from_depth(levels)
+
     @pytest.mark.parametrize(("tag", "vr"), [(0x7FE00010, "OW"), (0x00081140, "SQ"), (0x00104000, "UT")])
     def test_5_element_longer_than_memory(self, read, peak, tag, vr):
         with pytest.raises(ReadError, match="a DICOM file ends inside an element"):
