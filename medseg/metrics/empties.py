@@ -44,10 +44,13 @@ def status(predicted_voxels: int, reference_voxels: int) -> Status:
     return Status.BOTH_EMPTY
 
 
-def overlap_ratio(part: NDArray[np.int64], whole: NDArray[np.int64], union: NDArray[np.int64]) -> NDArray[np.float64]:
+Numbers = NDArray[np.int64] | NDArray[np.float64]
+
+
+def overlap_ratio(part: Numbers, whole: Numbers, union: NDArray[np.int64]) -> NDArray[np.float64]:
     """``part / whole`` per structure; 0 where only ``whole`` is empty, NaN where ``union`` is empty too."""
     empty = np.where(union > 0, 0.0, np.nan)
-    return np.where(whole > 0, part / np.maximum(whole, 1), empty)
+    return np.where(whole > 0, part / np.where(whole > 0, whole, 1), empty)
 
 
 def distance_if_empty(case_status: Status) -> float:

@@ -44,3 +44,30 @@ def accuracy(counts: VoxelCounts) -> Scores:
     """Share of all voxels that are right, ``(tp + tn) / all``: close to 1 for any small structure."""
     voxels = counts.union + counts.tn
     return overlap_ratio(counts.tp + counts.tn, voxels, voxels)
+
+
+def f_beta(counts: VoxelCounts, beta: float) -> Scores:
+    """F score that weighs recall ``beta`` times as much as precision; ``beta`` 1 is Dice.
+
+    ``(1 + b²) tp / ((1 + b²) tp + b² fn + fp)`` (van Rijsbergen, 1979, Information Retrieval, chapter 7).
+    """
+    weight = beta * beta
+    part = (1 + weight) * counts.tp
+    return overlap_ratio(part, part + weight * counts.fn + counts.fp, counts.union)
+
+
+def balanced_accuracy(counts: VoxelCounts) -> Scores:
+    """Mean of recall and specificity; NaN where one of them is."""
+    return (recall(counts) + specificity(counts)) / 2
+
+
+def mcc(counts: VoxelCounts) -> Scores:
+    """Matthews correlation coefficient, in ``[-1, 1]``; 0 for a side that is empty or full, NaN if both are the same.
+
+    ``(tp tn - fp fn) / sqrt((tp + fp) (tp + fn) (tn + fp) (tn + fn))`` (Matthews, 1975, Biochimica et Biophysica Acta
+    405:442). The four square roots are taken apart: the product of four counts does not fit into 64 bits.
+    """
+    tp, fp, fn, tn = (part.astype(np.float64) for part in (counts.tp, counts.fp, counts.fn, counts.tn))
+    roots = np.sqrt(tp + fp) * np.sqrt(tp + fn) * np.sqrt(tn + fp) * np.sqrt(tn + fn)
+    constant = np.where((fp + fn == 0) & (roots == 0), np.nan, 0.0)
+    return np.where(roots > 0, (tp * tn - fp * fn) / np.where(roots > 0, roots, 1.0), constant)

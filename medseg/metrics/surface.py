@@ -15,6 +15,9 @@ Mask = NDArray[np.bool_]
 HD95_DEFINITION = (
     "larger of the two directed 95th percentiles (linear interpolation) of the distances between border voxel centres"
 )
+POOLED_HD95_DEFINITION = "95th percentile of the distances between border voxel centres, both ways in one list"
+ASSD_DEFINITION = "mean of the distances between border voxel centres, both ways in one list"
+MASD_DEFINITION = "mean of the two directed mean distances between border voxel centres"
 NSD_DEFINITION = "share of border voxels of both surfaces that lie within the tolerance of the other surface"
 
 
@@ -76,6 +79,33 @@ def hd95(distances: SurfaceDistances) -> float:
     pool the distances first, or weigh them by area, give other numbers for the same masks.
     """
     return float(max(np.percentile(distances.to_reference, 95), np.percentile(distances.to_predicted, 95)))
+
+
+def hd(distances: SurfaceDistances) -> float:
+    """Hausdorff distance: how far the farthest border voxel is from the other surface; both masks must hold a voxel.
+
+    One stray voxel decides it (Huttenlocher et al., 1993, IEEE TPAMI 15:850).
+    """
+    return float(max(distances.to_reference.max(), distances.to_predicted.max()))
+
+
+def pooled_hd95(distances: SurfaceDistances) -> float:
+    """95th percentile of both directions in one list, as panoptica and medpy have it: never more than ``hd95``."""
+    return float(np.percentile(np.concatenate([distances.to_reference, distances.to_predicted]), 95))
+
+
+def assd(distances: SurfaceDistances) -> float:
+    """Average symmetric surface distance: the mean over the border voxels of both; both masks must hold a voxel.
+
+    The larger surface weighs more; ``masd`` weighs both alike. Libraries mix up the names.
+    """
+    total = distances.to_reference.sum() + distances.to_predicted.sum()
+    return float(total / (distances.to_reference.size + distances.to_predicted.size))
+
+
+def masd(distances: SurfaceDistances) -> float:
+    """Mean average surface distance: the mean of the two directed means; both masks must hold a voxel."""
+    return float((distances.to_reference.mean() + distances.to_predicted.mean()) / 2)
 
 
 def nsd(distances: SurfaceDistances, tolerance: float) -> float:

@@ -1,0 +1,154 @@
+"""Distances between surfaces made of elements with an area, as surface-distance of DeepMind defines them.
+
+An element sits on each corner of the voxel grid whose neighbours are partly inside; its area follows from which of the
+eight (in 2D four) are. Distances of border voxels, as ``metrics.surface`` has them, give other numbers for the same
+masks: two single pixels 2 mm apart agree by half at a tolerance of 1 mm here, and not at all there.
+
+References:
+    Nikolov et al., 2021, JMIR 23(7):e26151.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import KDTree
+
+from medseg.core.errors import GeometryError
+from medseg.core.geometry import Spacing
+
+Mask = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+SURFEL_DEFINITION = "surface elements on voxel corners, weighed by their area"
+
+
+@dataclass(frozen=True, eq=False)
+class SurfelDistances:
+    """How far each surface element of one mask is from the other surface, the nearest first.
+
+    Attributes:
+        to_reference: Of each element of the prediction, in units of the spacing.
+        predicted_areas: Its area (length in 2D).
+        to_predicted: Of each element of the reference.
+        reference_areas: Its area (length in 2D).
+    """
+
+    to_reference: Floats
+    predicted_areas: Floats
+    to_predicted: Floats
+    reference_areas: Floats
+
+
+def surfel_distances(predicted: Mask, reference: Mask, spacing: Spacing) -> SurfelDistances:
+    """Distances between the surfaces of two masks, both ways.
+
+    Args:
+        predicted: Mask, shape ``(i, j, k)``; if one axis has one voxel, the masks are 2D.
+        reference: Mask of the same shape.
+        spacing: Voxel size along i, j, k.
+
+    Returns:
+        Distances in units of the spacing; infinite from one side if the other is empty, none if both are.
+
+    Raises:
+        GeometryError: If the shapes differ, or more than one axis has one voxel.
+    """
+    if predicted.shape != reference.shape:
+        raise GeometryError(f"the masks have different shapes: {predicted.shape} and {reference.shape}")
+    axes = [axis for axis, n in enumerate(predicted.shape) if n > 1]
+    if len(axes) < 2:
+        raise GeometryError("surface elements need at least two axes of more than one voxel")
+    sides = [spacing[axis] for axis in axes]
+    areas = _areas(sides)
+    box = _box(predicted | reference)
+    one, other = (_elements(mask[box].reshape([mask[box].shape[axis] for axis in axes])) for mask in (predicted, reference))
+    points = [np.argwhere(_is_surface(codes, areas)) for codes in (one, other)]
+    forth, back = _nearest(points[0], points[1], sides), _nearest(points[1], points[0], sides)
+    first, second = np.argsort(forth, kind="stable"), np.argsort(back, kind="stable")
+    own, its = areas[one[_is_surface(one, areas)]], areas[other[_is_surface(other, areas)]]
+    return SurfelDistances(forth[first], own[first], back[second], its[second])
+
+
+def surfel_hd(distances: SurfelDistances, percentile: float = 100) -> float:
+    """Larger of the two directed percentiles by area, without interpolation; NaN if both masks are empty."""
+    directed = (
+        _percentile(distances.to_reference, distances.predicted_areas, percentile),
+        _percentile(distances.to_predicted, distances.reference_areas, percentile),
+    )
+    found = [one for one in directed if not math.isnan(one)]
+    return max(found, default=math.nan)
+
+
+def surfel_nsd(distances: SurfelDistances, tolerance: float) -> float:
+    """Share of the area of both surfaces that lies within the tolerance of the other; NaN if both masks are empty."""
+    areas = distances.predicted_areas.sum() + distances.reference_areas.sum()
+    if areas == 0:
+        return math.nan
+    within = distances.predicted_areas[distances.to_reference <= tolerance].sum()
+    return float((within + distances.reference_areas[distances.to_predicted <= tolerance].sum()) / areas)
+
+
+def surfel_means(distances: SurfelDistances) -> tuple[float, float]:
+    """Mean distance by area from the prediction to the reference, and back; NaN from an empty side."""
+    return (
+        _mean(distances.to_reference, distances.predicted_areas),
+        _mean(distances.to_predicted, distances.reference_areas),
+    )
+
+
+def _areas(sides: list[float]) -> Floats:
+    """Area of the surface in a cell of eight (four) voxel centres, by the code of those that are inside."""
+    from monai.metrics import utils  # noqa: PLC0415 - loads torch; the only user is somebody who asks for surfels
+
+    if len(sides) == 3:
+        table, _ = utils.create_table_neighbour_code_to_surface_area(tuple(sides))
+    else:
+        table, _ = utils.create_table_neighbour_code_to_contour_length(tuple(sides))
+    return np.asarray(table, np.float64)
+
+
+def _elements(mask: Mask) -> NDArray[np.uint8]:
+    """Code of each corner of the grid: which of its neighbours are inside."""
+    padded = np.pad(mask, 1).astype(np.uint8)
+    weights = 2 ** np.arange(2**mask.ndim - 1, -1, -1).reshape((2,) * mask.ndim)
+    codes = np.zeros([n + 1 for n in mask.shape], np.uint8)
+    for place, weight in np.ndenumerate(weights):
+        codes += padded[tuple(slice(p, p + n) for p, n in zip(place, codes.shape, strict=True))] * np.uint8(weight)
+    return codes
+
+
+def _is_surface(codes: NDArray[np.uint8], areas: Floats) -> Mask:
+    mask: Mask = (codes != 0) & (codes != len(areas) - 1)
+    return mask
+
+
+def _nearest(points: NDArray[np.int64], others: NDArray[np.int64], sides: list[float]) -> Floats:
+    if not len(others):
+        return np.full(len(points), np.inf)
+    if not len(points):
+        return np.zeros(0)
+    tree = KDTree(others * np.array(sides), balanced_tree=False, compact_nodes=False)
+    found: Floats = tree.query(points * np.array(sides))[0]
+    return found
+
+
+def _percentile(distances: Floats, areas: Floats, percentile: float) -> float:
+    if not len(distances):
+        return math.nan
+    if percentile >= 100:
+        return float(distances[-1])
+    shares = np.cumsum(areas) / areas.sum()
+    return float(distances[min(int(np.searchsorted(shares, percentile / 100)), len(distances) - 1)])
+
+
+def _mean(distances: Floats, areas: Floats) -> float:
+    return float((distances * areas).sum() / areas.sum()) if len(distances) else math.nan
+
+
+def _box(mask: Mask) -> tuple[slice, ...]:
+    found = ndimage.find_objects(mask.view(np.uint8))
+    return found[0] if found else tuple(slice(0, n) for n in mask.shape)

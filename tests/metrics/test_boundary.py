@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from medseg.core.errors import GeometryError
+from medseg.metrics.boundary import boundary_iou, rim
+
+PIXELS = (1.0, 1.0, 1.0)
+
+
+def test_metrics_reloaded_figure_2_12():
+    reference, predicted = np.zeros((22, 22, 1), bool), np.zeros((22, 22, 1), bool)
+    reference[2:21, 2:21] = predicted[3:21, 2:21] = True
+    assert boundary_iou(predicted, reference, PIXELS, 1) == pytest.approx(0.595505618, abs=1e-9)
+    assert boundary_iou(predicted, reference, PIXELS, 2) == pytest.approx(0.774834437, abs=1e-9)
+
+
+def test_the_width_is_in_millimetres():
+    block = np.zeros((20, 20, 20), bool)
+    block[4:16, 4:16, 4:16] = True
+    thin = rim(block, (1.0, 1.0, 3.0), 1.0)
+    assert thin[4:16, 4:16, 10].sum() == 12**2 - 10**2
+    assert not thin[8, 8].any()
+    assert rim(block, (1.0, 1.0, 3.0), 3.0)[8, 8].sum() == 2
+
+
+def test_the_edge_of_the_image_is_outside():
+    assert rim(np.ones((5, 5, 5), bool), PIXELS, 1.0).sum() == 5**3 - 3**3
+
+
+def test_missing_sides():
+    one, none = np.ones((3, 3, 3), bool), np.zeros((3, 3, 3), bool)
+    assert np.isnan(boundary_iou(none, none, PIXELS, 1))
+    assert boundary_iou(one, none, PIXELS, 1) == 0.0
+    assert boundary_iou(np.ones((1, 1, 1), bool), np.ones((1, 1, 1), bool), PIXELS, 1) == 1.0
+
+
+def test_other_shapes_are_refused():
+    with pytest.raises(GeometryError, match="different shapes"):
+        boundary_iou(np.ones((3, 3, 3), bool), np.ones((3, 3, 4), bool), PIXELS, 1)
