@@ -98,7 +98,7 @@ def _of_chunk(values: NDArray[np.float64], truth: Mask, bins: int) -> Reliabilit
     place = np.minimum((values * bins).astype(np.int64), bins - 1)
     return Reliability(
         np.bincount(place, minlength=bins),
-        np.bincount(place, weights=values, minlength=bins),
+        np.bincount(place, weights=values, minlength=bins).astype(np.float64),
         np.bincount(place[truth], minlength=bins),
         float(np.square(values - truth).sum()),
     )

@@ -49,9 +49,7 @@ class InstanceCounts:
     iou_sum: float
 
     def __add__(self, other: InstanceCounts) -> InstanceCounts:
-        return InstanceCounts(
-            self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.iou_sum + other.iou_sum
-        )
+        return InstanceCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.iou_sum + other.iou_sum)
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,9 @@ class LesionCounts:
 
 def instances_of(mask: NDArray[np.bool_]) -> InstanceMap:
     """The parts of a mask, numbered from 1; voxels that share a corner belong together."""
-    labelled: NDArray[np.int32] = ndimage.label(mask, np.ones((3,) * mask.ndim), output=np.int32)[0]
-    return labelled
+    numbered = np.zeros(mask.shape, np.int32)
+    ndimage.label(mask, np.ones((3,) * mask.ndim), output=numbered)
+    return numbered
 
 
 def overlaps(predicted: InstanceMap, reference: InstanceMap) -> Overlaps:

@@ -52,8 +52,9 @@ def f_beta(counts: VoxelCounts, beta: float) -> Scores:
     ``(1 + b²) tp / ((1 + b²) tp + b² fn + fp)`` (van Rijsbergen, 1979, Information Retrieval, chapter 7).
     """
     weight = beta * beta
-    part = (1 + weight) * counts.tp
-    return overlap_ratio(part, part + weight * counts.fn + counts.fp, counts.union)
+    part = ((1 + weight) * counts.tp).astype(np.float64)
+    whole = (part + weight * counts.fn + counts.fp).astype(np.float64)
+    return overlap_ratio(part, whole, counts.union)
 
 
 def balanced_accuracy(counts: VoxelCounts) -> Scores:

@@ -65,7 +65,8 @@ def surfel_distances(predicted: Mask, reference: Mask, spacing: Spacing) -> Surf
     sides = [spacing[axis] for axis in axes]
     areas = _areas(sides)
     box = _box(predicted | reference)
-    one, other = (_elements(mask[box].reshape([mask[box].shape[axis] for axis in axes])) for mask in (predicted, reference))
+    flat = tuple(axis for axis in range(3) if axis not in axes)
+    one, other = (_elements(mask[box].squeeze(flat)) for mask in (predicted, reference))
     points = [np.argwhere(_is_surface(codes, areas)) for codes in (one, other)]
     forth, back = _nearest(points[0], points[1], sides), _nearest(points[1], points[0], sides)
     first, second = np.argsort(forth, kind="stable"), np.argsort(back, kind="stable")
@@ -132,8 +133,7 @@ def _nearest(points: NDArray[np.int64], others: NDArray[np.int64], sides: list[f
     if not len(points):
         return np.zeros(0)
     tree = KDTree(others * np.array(sides), balanced_tree=False, compact_nodes=False)
-    found: Floats = tree.query(points * np.array(sides))[0]
-    return found
+    return np.asarray(tree.query(points * np.array(sides))[0], np.float64)
 
 
 def _percentile(distances: Floats, areas: Floats, percentile: float) -> float:

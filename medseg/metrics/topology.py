@@ -14,7 +14,7 @@ def cl_dice(predicted: Mask, reference: Mask) -> float:
     """Centre line Dice: how much of each centre line lies inside the other mask.
 
     For vessels, airways and nerves, where a gap of one voxel matters and a wall one voxel too thick does not. The
-    centre line is Lee's (1994) skeleton in 3D and Zhang's (1984) in 2D, as scikit-image has them; spacing plays no part.
+    centre line is Lee's (1994) skeleton in 3D, Zhang's (1984) in 2D, of scikit-image; spacing plays no part.
 
     Args:
         predicted: Mask, shape ``(i, j, k)``; an axis of one voxel makes it 2D.

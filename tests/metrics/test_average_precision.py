@@ -21,7 +21,8 @@ def box(y, x, height, width):
 def detections(predicted, reference):
     rows = [[(one & other).sum() / (one | other).sum() for other in reference] for one, _ in predicted]
     return Detections(
-        np.array([score for _, score in predicted], float), np.array(rows, float).reshape(len(predicted), len(reference))
+        np.array([score for _, score in predicted], float),
+        np.array(rows, float).reshape(len(predicted), len(reference)),
     )
 
 
@@ -60,8 +61,9 @@ def pycocotools_ap(images):
         results += [{"image_id": image, "category_id": 1, "segmentation": encode(m), "score": s} for m, s in predicted]
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
-        coco.dataset = {"images": [{"id": n, "height": 64, "width": 64} for n in range(1, len(images) + 1)], "categories": [{"id": 1}],
-                        "annotations": truth, "info": {}}  # fmt: skip
+        numbers = range(1, len(images) + 1)
+        pictures = [{"id": number, "height": 64, "width": 64} for number in numbers]
+        coco.dataset = {"images": pictures, "categories": [{"id": 1}], "annotations": truth, "info": {}}
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes(results), "segm")
         evaluation.evaluate()
@@ -79,7 +81,10 @@ def test_equal_to_pycocotools_on_random_boxes(seed):
         return [box(*rng.integers(0, 20, 2), *rng.integers(12, 40, 2)) for _ in range(count)]
 
     images = [
-        ([(mask, float(score)) for mask, score in zip(boxes(4), rng.permutation(4) + rng.random(), strict=True)], boxes(3))
+        (
+            [(mask, float(score)) for mask, score in zip(boxes(4), rng.permutation(4) + rng.random(), strict=True)],
+            boxes(3),
+        )
         for _ in range(3)
     ]
     found = average_precision([detections(*one) for one in images])
