@@ -45,16 +45,26 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.replace("`", "")).strip().lower().replace(" ", "-") for heading in headings}
 
 
+def every_command(group, before="") -> dict[str, list]:
+    """Parameters of each command, those in groups under names such as ``review verify``."""
+    found = {}
+    for name in group.list_commands(typer.Context(group)):
+        command = group.get_command(typer.Context(group), name)
+        is_group = isinstance(command, typer.core.TyperGroup)
+        found |= every_command(command, f"{name} ") if is_group else {before + name: command.params}
+    return found
+
+
 def test_the_reference_lists_exactly_the_public_names():
     listed = re.findall(r"^\.\. auto\w+:: medseg\.(\w+)$", reference.python_page(), re.MULTILINE)
     assert sorted(listed) == sorted(medseg._HOMES)
 
 
 def test_the_command_reference_lists_every_command_and_option():
-    page, group = reference.cli_page(), typer.main.get_command(app)
-    for command in group.list_commands(typer.Context(group)):
+    page = reference.cli_page()
+    for command, parameters in every_command(typer.main.get_command(app)).items():
         section = page.split(f"## medseg {command}\n")[1].split("\n## ")[0]
-        for parameter in group.get_command(typer.Context(group), command).params:
+        for parameter in parameters:
             assert all(option in section for option in parameter.opts if option.startswith("-"))
 
 
@@ -105,12 +115,11 @@ def test_links_to_files_and_headings_resolve(page):
 
 @pytest.mark.parametrize("page", [page for page in TEXTS if commands(page.read_text("utf-8"))], ids=name)
 def test_commands_in_the_text_exist_with_their_options(page):
-    group = typer.main.get_command(app)
-    context = typer.Context(group)
+    every = every_command(typer.main.get_command(app))
     for _, *words in commands(page.read_text("utf-8")):
         if words[0].startswith("-"):
             continue
-        command = group.get_command(context, words[0])
-        assert command is not None, words[0]
-        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
-        assert {word for word in words[1:] if word.startswith("-")} <= known
+        name = next((name for name in (words[0], " ".join(words[:2])) if name in every), None)
+        assert name is not None, words[:2]
+        known = {option for parameter in every[name] for option in (*parameter.opts, *parameter.secondary_opts)}
+        assert {word for word in words[1:] if word.startswith("-")} <= known | {"--help"}

@@ -50,16 +50,23 @@ def python_page() -> str:
 def cli_page() -> str:
     """All commands, with their arguments and options."""
     group = typer.main.get_command(cli)
-    context = typer.Context(group, info_name="medseg")
-    parts = [f"# Command line\n\n{cli.info.help}"]
+    parts = [f"# Command line\n\n{cli.info.help}", *_command_parts(group, typer.Context(group, info_name="medseg"))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _command_parts(group: typer.core.TyperGroup, context: typer.Context) -> Iterator[str]:
+    """The commands of a group, and of the groups in it."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         inner = typer.Context(command, info_name=name, parent=context)
-        usage = " ".join(["medseg", name, *command.collect_usage_pieces(inner)])
+        if isinstance(command, typer.core.TyperGroup):
+            yield from _command_parts(command, inner)
+            continue
+        usage = " ".join([inner.command_path, *command.collect_usage_pieces(inner)])
         records = [parameter.get_help_record(inner) for parameter in command.get_params(inner)]
         table = _table(("", ""), [(f"`{left}`", right) for left, right in filter(None, records)])
-        parts.append(f"## medseg {name}\n\n{inspect.cleandoc(command.help or '')}\n\n```text\n{usage}\n```\n\n{table}")
-    return "\n\n".join(parts) + "\n"
+        text = inspect.cleandoc(command.help or "")
+        yield f"## {inner.command_path}\n\n{text}\n\n```text\n{usage}\n```\n\n{table}"
 
 
 def configuration_page() -> str:

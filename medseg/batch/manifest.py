@@ -117,6 +117,11 @@ class Manifest:
         rows = self._connection.execute("SELECT status, COUNT(*) FROM studies GROUP BY status")
         return {Status(status): number for status, number in rows}
 
+    @property
+    def model(self) -> str:
+        """What tells the model, and the key that makes the names, from others; as ``open_manifest`` was told."""
+        return str(self._connection.execute("SELECT model FROM batch").fetchone()[0])
+
     def rows(self) -> Iterator[StudyRow]:
         """All studies by name, one at a time."""
         for study, version, status, reason, attempts, ended, *seconds in self._connection.execute(_ROWS):

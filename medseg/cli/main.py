@@ -17,6 +17,7 @@ from .console import ConsoleProgress, print_error, print_line, print_table
 from .convert import convert
 from .deidentify import deidentify
 from .listen import listen
+from .review import review
 
 app = typer.Typer(
     name="medseg",
@@ -171,6 +172,7 @@ app.command()(batch)
 app.command()(convert)
 app.command()(listen)
 app.command()(deidentify)
+app.add_typer(review, name="review")
 
 
 @app.command()

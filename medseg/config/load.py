@@ -14,6 +14,8 @@ from pydantic_core import ErrorDetails
 from medseg.core.errors import ConfigError
 
 from .deid import DeidProfile
+from .review import ReviewConfig
+from .section import Section
 from .sections import RunConfig
 from .selection import SelectionSection
 
@@ -59,6 +61,19 @@ def load_selection(path: Path) -> SelectionSection:
     return _validated(tree, SelectionSection, path.name)
 
 
+def load_review_config(path: Path) -> ReviewConfig:
+    """The configuration of the review app in a YAML file; its paths are absolute, those in the file relative to it.
+
+    Raises:
+        ConfigError: If the file is missing, no YAML, or says something that the tree does not allow.
+    """
+    tree = _parsed(_read(path, "configuration"), path.name)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path.name}: holds no configuration; write for example `folder: review`")
+    config: ReviewConfig = _absolute(_validated(tree, ReviewConfig, path.name), path.resolve().parent)
+    return config
+
+
 def profile_names() -> tuple[str, ...]:
     """The de-identification profiles that the package carries."""
     return tuple(sorted(entry.name.removesuffix(".yaml") for entry in _PROFILES.iterdir()))
@@ -84,6 +99,22 @@ def _profile(text: str, source: str) -> DeidProfile:
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}: holds no profile; copy one from configs/deid and change it")
     return _validated(tree, DeidProfile, source)
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    """``value`` with all paths in it made absolute, as those that are relative to ``folder``."""
+    match value:
+        case Path():
+            return folder / value
+        case tuple():
+            return tuple(_absolute(one, folder) for one in value)
+        case dict():
+            return {name: _absolute(one, folder) for name, one in value.items()}
+        case Section():
+            fields = {name: _absolute(getattr(value, name), folder) for name in type(value).model_fields}
+            return value.model_copy(update=fields)
+        case _:
+            return value
 
 
 def _read(path: Path, kind: str) -> str:

@@ -46,10 +46,14 @@ class FolderSource(Section):
     """Folder that `medseg predict` wrote."""
     reference: Path | None = None
     """Label maps by case, or a manifest that names them."""
-    others: dict[Label, Path] = {}
+    others: dict[Label, Path] = Field(default_factory=dict)
     """More outlines to compare with, by the name of the reader or model that made them: folders as `predictions`."""
     labels: Path | None = None
     """JSON that names the label values; by default one that lies beside the label maps."""
+    model: Path | None = None
+    """Bundle that made the predictions: it names and colours what they hold, and tells what is unlike training."""
+    name: Annotated[str, Field(max_length=64)] = ""
+    """Tells cases of one name in several sources apart; a part of what their pseudonyms are made of."""
 
 
 Source = Annotated[BatchSource | FolderSource, Field(discriminator="kind")]

@@ -53,7 +53,7 @@ def search_image(
     if not is_suspect and search is not TextSearch.ALL:
         return Searched(PixelResult.NOT_SUSPECT)
     volume = read_volume(path)
-    planes = _planes(_as_seen(volume))
+    planes = grey_planes(as_seen(volume))
     if finder is None or search is TextSearch.OFF:
         return Searched(PixelResult.DOUBTFUL, NO_READER, next(planes))
     if volume.geometry.shape[2] > _MOST_PLANES:
@@ -64,7 +64,7 @@ def search_image(
     return Searched(PixelResult.SEARCHED)
 
 
-def _as_seen(volume: Volume) -> Volume:
+def as_seen(volume: Volume) -> Volume:
     """The image turned so that its planes stand upright, cut where its voxels lie farthest apart."""
     geometry = volume.geometry
     if geometry.unit is LengthUnit.PIXEL:
@@ -73,7 +73,7 @@ def _as_seen(volume: Volume) -> Volume:
     return volume.reoriented(_VIEWS[across])
 
 
-def _planes(volume: Volume) -> Iterator[NDArray[np.uint8]]:
+def grey_planes(volume: Volume) -> Iterator[NDArray[np.uint8]]:
     """Each slice as grey values, rows first; the window holds all of the image's values."""
     grey = volume.array if volume.array.shape[0] == 1 else volume.array.mean(axis=0, keepdims=True)
     low, high = float(np.nanmin(grey)), float(np.nanmax(grey))

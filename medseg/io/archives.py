@@ -12,7 +12,7 @@ import tempfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
 from typing import IO, BinaryIO, cast
@@ -72,8 +72,29 @@ def unpacked(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="medseg-") as name:
         with parsing("an archive"), _naming_full_disks(), path.open("rb") as file:
-            _unpack(kind, file, Path(name))
+            _unpack(kind, file, _Folder(Path(name), _limit(file)))
         yield Path(name)
+
+
+def unpack(path: Path, folder: Path, naming: Callable[[str], str], counting: Callable[[int], None]) -> None:
+    """Unpack an archive into a folder under names of one's own, within the limits of ``unpacked``.
+
+    If it cannot be unpacked wholly, what was written before stays for the caller to remove.
+
+    Args:
+        path: A file of which ``is_archive`` says so; of any other nothing is unpacked.
+        folder: Where the files go; it exists.
+        naming: Gives the name in ``folder`` for the path of an entry; each time another one.
+        counting: Told of bytes before they are written; what it raises ends the work.
+
+    Raises:
+        ReadError: As ``unpacked``.
+        OutputError: If the disk of the folder is full.
+    """
+    kind = _kind(path)
+    if kind is not None:
+        with parsing("an archive"), _naming_full_disks(), path.open("rb") as file:
+            _unpack(kind, file, _Folder(folder, _limit(file), naming, counting))
 
 
 def _kind(path: Path) -> _Kind | None:
@@ -104,17 +125,18 @@ def _naming_full_disks() -> Iterator[None]:
         raise OutputError(f"the disk of the temporary files is too small for an archive{_INSTEAD}") from None
 
 
-def _unpack(kind: _Kind, file: BinaryIO, root: Path) -> None:
-    packed = os.fstat(file.fileno()).st_size
-    limit = min(_MOST_BYTES, max(_FREE_BYTES, _MAX_RATIO * packed))
-    folder = _Folder(root, limit)
+def _limit(file: BinaryIO) -> int:
+    return min(_MOST_BYTES, max(_FREE_BYTES, _MAX_RATIO * os.fstat(file.fileno()).st_size))
+
+
+def _unpack(kind: _Kind, file: BinaryIO, folder: _Folder) -> None:
     if kind is _Kind.ZIP:
         _unpack_zip(file, folder)
     elif kind is _Kind.TAR:
-        _unpack_tar(file, folder, limit)
+        _unpack_tar(file, folder)
     else:
         with gzip.GzipFile(fileobj=file) as stream:
-            _unpack_tar(cast("BinaryIO", stream), folder, limit)
+            _unpack_tar(cast("BinaryIO", stream), folder)
 
 
 def _unpack_zip(file: BinaryIO, folder: _Folder) -> None:
@@ -143,8 +165,8 @@ def _check_entries(entries: list[zipfile.ZipInfo], table_at: int) -> None:
         raise ReadError("an archive holds entries that overlap")
 
 
-def _unpack_tar(stream: BinaryIO, folder: _Folder, limit: int) -> None:
-    with tarfile.TarFile(fileobj=cast("IO[bytes]", _Forward(stream, limit))) as archive:
+def _unpack_tar(stream: BinaryIO, folder: _Folder) -> None:
+    with tarfile.TarFile(fileobj=cast("IO[bytes]", _Forward(stream, folder.limit))) as archive:
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # it would remember all of them
             if member.isdir():
@@ -159,9 +181,17 @@ def _unpack_tar(stream: BinaryIO, folder: _Folder, limit: int) -> None:
 class _Folder:
     """Where entries go: their names are checked, their bytes counted."""
 
-    def __init__(self, root: Path, limit: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        limit: int,
+        naming: Callable[[str], str] | None = None,
+        counting: Callable[[int], None] | None = None,
+    ) -> None:
         self._root = root
-        self._limit = limit
+        self.limit = limit
+        self._naming = naming
+        self._counting = counting
         self._bytes = 0
         self._entries = 0
         self._files: set[str] = set()
@@ -173,7 +203,8 @@ class _Folder:
 
     def add_file(self, name: str, content: IO[bytes]) -> int:
         """Write a file and return its size."""
-        path = self._root.joinpath(*self._claim(name, is_file=True))
+        parts = self._claim(name, is_file=True)
+        path = self._root.joinpath(*parts) if self._naming is None else self._root / self._naming("/".join(parts))
         path.parent.mkdir(parents=True, exist_ok=True)
         size = 0
         with path.open("xb") as file:
@@ -187,8 +218,10 @@ class _Folder:
         self._bytes += more
         if size > _LARGEST_FILE:
             raise ReadError(f"an archive holds a file of more than {_LARGEST_FILE >> 30} GiB")
-        if self._bytes > self._limit:
-            raise ReadError(f"an archive grows past the limit of {self._limit >> 20} MiB{_INSTEAD}")
+        if self._bytes > self.limit:
+            raise ReadError(f"an archive grows past the limit of {self.limit >> 20} MiB{_INSTEAD}")
+        if self._counting is not None:
+            self._counting(more)
 
     def _claim(self, name: str, *, is_file: bool) -> tuple[str, ...]:
         """The parts of a name that no other entry has, not even where case, dots and spaces do not count."""

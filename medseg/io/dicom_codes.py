@@ -84,6 +84,11 @@ def plain_text(value: str, longest: int = _LONG) -> str:
     return "".join(letter for letter in value.replace("\\", "/") if letter.isprintable()).strip()[:longest]
 
 
+def person_name(text: str) -> str:
+    """The text as one part of a person's name: ``^`` and ``=`` would begin others (PS3.5 section 6.2)."""
+    return plain_text(text.replace("^", " ").replace("=", " "))
+
+
 def lab_from_rgb(colour: Colour) -> Lab:
     """The colour for RecommendedDisplayCIELabValue, from sRGB.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
 
 from pydicom.dataset import Dataset
 
@@ -58,6 +60,16 @@ class Algorithm:
     version: str
 
 
+class Making(StrEnum):
+    """How a structure was outlined: Segment Algorithm Type (PS3.3 section C.8.20.4) and ROI Generation Algorithm."""
+
+    AUTOMATIC = "AUTOMATIC"
+    SEMIAUTOMATIC = "SEMIAUTOMATIC"
+    """Calculated, and changed by a person."""
+    MANUAL = "MANUAL"
+    """Drawn by a person."""
+
+
 @dataclass(frozen=True)
 class ResultHeader:
     """What tells a result object from others.
@@ -69,6 +81,8 @@ class ResultHeader:
         description: Series description.
         algorithm: What made it.
         made: When.
+        makings: How each structure was outlined, by name; those that are not named were made by the algorithm alone.
+        reader: Who corrected it; empty for nobody.
     """
 
     series_uid: str = field(repr=False)
@@ -77,6 +91,12 @@ class ResultHeader:
     description: str
     algorithm: Algorithm
     made: datetime
+    makings: Mapping[str, Making] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    reader: str = ""
+
+    def making(self, structure: str) -> Making:
+        """How the structure of that name was outlined."""
+        return self.makings.get(structure, Making.AUTOMATIC)
 
     def instance(self, number: int) -> str:
         """UID of the instance of that number, counted from 1; the same for the same header."""

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, CTImageStorage
 from pydicom.valuerep import format_number_as_ds
 
+from .dicom_codes import person_name
 from .dicom_head import result_head, sop_class
 from .dicom_result import ResultHeader, SourceSeries, derived_uid
 
@@ -70,6 +71,7 @@ def complete(dataset: Dataset, source: SourceSeries, header: ResultHeader) -> No
     for keyword in _SERIES:
         if first.get(keyword):
             dataset[keyword] = first[keyword]
+    dataset.ContentCreatorName = person_name(header.reader) or None
     for item in dataset.ContributingEquipmentSequence:
         item.ContributionDateTime = f"{header.made:%Y%m%d%H%M%S}"
     organization = derived_uid(f"{header.instance_uid} dimensions")

@@ -29,7 +29,7 @@ from .dicom_codes import (
     rgb_from_lab,
 )
 from .dicom_header import integer, items, numbers, text
-from .dicom_result import ResultHeader, derived_uid
+from .dicom_result import Making, ResultHeader, derived_uid
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
@@ -84,7 +84,7 @@ def read_segments(dataset: Dataset) -> Segments:
 def segment_descriptions(
     structures: Sequence[Structure], numbers_: Sequence[int], header: ResultHeader
 ) -> list[SegmentDescription]:
-    """The structures as segments of those numbers, made by the header's algorithm."""
+    """The structures as segments of those numbers; those that were drawn by hand name no algorithm."""
     from highdicom import AlgorithmIdentificationSequence  # noqa: PLC0415 - takes a second to load
     from highdicom.color import CIELabColor  # noqa: PLC0415
     from highdicom.seg import SegmentDescription  # noqa: PLC0415
@@ -97,13 +97,14 @@ def segment_descriptions(
     described = []
     for structure, number in zip(structures, numbers_, strict=True):
         category, kind = _codes(structure)
+        making = header.making(structure.name)
         segment = SegmentDescription(
             segment_number=number,
             segment_label=plain_text(structure.name) or f"segment {number}",
             segmented_property_category=_pydicom_code(category),
             segmented_property_type=_pydicom_code(kind),
-            algorithm_type="AUTOMATIC",
-            algorithm_identification=algorithm,
+            algorithm_type=making.value,
+            algorithm_identification=None if making is Making.MANUAL else algorithm,
             tracking_uid=derived_uid(f"{header.instance_uid} {structure.name}"),
             tracking_id=plain_text(structure.name) or f"segment {number}",
             display_color=CIELabColor.from_dicom_value(lab_from_rgb(structure.colour)),

@@ -20,7 +20,7 @@ from .dicom_codes import ANATOMICAL_STRUCTURE, ARTIFICIAL_INTELLIGENCE, is_anato
 from .dicom_elements import quietly
 from .dicom_file import write_dicom
 from .dicom_head import MANUFACTURER, result_head, sop_class
-from .dicom_result import ResultHeader, SourceSeries, derived_uid
+from .dicom_result import Making, ResultHeader, SourceSeries, derived_uid
 
 if TYPE_CHECKING:
     from highdicom.sr import (
@@ -173,7 +173,7 @@ def _group(
         finding_category=_code(structure.category or ANATOMICAL_STRUCTURE) if structure.code else None,
         finding_type=_code(structure.code) if structure.code else None,
         finding_sites=_sites(structure),
-        algorithm_id=_algorithm(header),
+        algorithm_id=None if header.making(structure.name) is Making.MANUAL else _algorithm(header),
         measurements=[_measurement(volume, _VOXEL_SUM), *(_measurement(one, None) for one in measured.others)],
     )
 

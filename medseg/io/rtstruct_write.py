@@ -19,11 +19,11 @@ from medseg.core.labels import Structure
 from medseg.core.segmentation import Segmentation
 
 from .contours import outlines
-from .dicom_codes import code_item, laterality_code, plain_text
+from .dicom_codes import code_item, laterality_code, person_name, plain_text
 from .dicom_elements import quietly
 from .dicom_file import encode_dicom
 from .dicom_head import MANUFACTURER, result_head, sop_class
-from .dicom_result import ResultHeader, SourceSeries
+from .dicom_result import Making, ResultHeader, SourceSeries
 from .rtstruct_fill import painted, pieces
 from .rtstruct_items import read_contours, read_rois
 
@@ -100,7 +100,7 @@ def _head(source: SourceSeries, header: ResultHeader) -> Dataset:
     del dataset.ContentDate, dataset.ContentTime  # of images and reports
     dataset.SOPClassUID = RTStructureSetStorage
     dataset.Modality = "RTSTRUCT"
-    dataset.OperatorsName = None
+    dataset.OperatorsName = person_name(header.reader) or None
     dataset.FrameOfReferenceUID = source.headers[0].FrameOfReferenceUID
     dataset.PositionReferenceIndicator = None
     dataset.StructureSetLabel = plain_text(header.description, _SHORT) or MANUFACTURER
@@ -142,8 +142,9 @@ def _roi(structure: Structure, source: SourceSeries, header: ResultHeader) -> Da
     item.ROINumber = structure.value
     item.ReferencedFrameOfReferenceUID = source.headers[0].FrameOfReferenceUID
     item.ROIName = plain_text(structure.name)
-    item.ROIGenerationAlgorithm = "AUTOMATIC"
-    item.ROIGenerationDescription = plain_text(f"{header.algorithm.name} {header.algorithm.version}")
+    item.ROIGenerationAlgorithm = header.making(structure.name).value
+    if header.making(structure.name) is not Making.MANUAL:
+        item.ROIGenerationDescription = plain_text(f"{header.algorithm.name} {header.algorithm.version}")
     return item
 
 

@@ -44,7 +44,7 @@ def sheet(panes: Sequence[Pane], legend: Sequence[tuple[str, Colour]], note: str
         top = _GAP + (tallest - rows) // 2
         paper.paste(Image.fromarray(pane.picture), (left, top))
         if pane.letters is not None:
-            _write_letters(draw, pane.letters, (left, top, columns, rows))
+            write_letters(draw, pane.letters, (left, top, columns, rows))
         left += columns + _GAP
     base = tallest + 2 * _GAP
     for x, line, name, colour in entries:
@@ -71,7 +71,8 @@ def _placed(legend: Sequence[tuple[str, Colour]], width: int) -> list[tuple[int,
     return placed
 
 
-def _write_letters(draw: ImageDraw.ImageDraw, letters: Letters, frame: tuple[int, int, int, int]) -> None:
+def write_letters(draw: ImageDraw.ImageDraw, letters: Letters, frame: tuple[int, int, int, int]) -> None:
+    """Write what the edges of a picture are called just within them; the frame is left, top, width and height."""
     left, top, width, height = frame
     sides = [
         (letters.left, (left + 4, top + height // 2), "lm"),

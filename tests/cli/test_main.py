@@ -18,7 +18,7 @@ from medseg.pipelines.train import TrainResult
 from medseg.training.finish import ValidationScore
 
 COMMANDS = (
-    "inspect", "plan", "train", "predict", "evaluate", "batch", "convert", "listen", "deidentify", "demo",
+    "inspect", "plan", "train", "predict", "evaluate", "batch", "convert", "listen", "deidentify", "review", "demo",
 )  # fmt: skip
 
 

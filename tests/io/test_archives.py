@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from dicom_bytes import IDENTITY, dicom_bytes
 
-from medseg.core.errors import OutputError, ReadError
+from medseg.core.errors import InputError, OutputError, ReadError
 from medseg.io import archives
-from medseg.io.archives import is_archive, unpacked
+from medseg.io.archives import is_archive, unpack, unpacked
 
 ELSEWHERE = "a name that leads elsewhere or is reserved"
 SAME = "two entries of the same name"
@@ -154,6 +154,40 @@ def test_archives_in_archives_stay_packed(tmp_path, write):
 def test_empty_archives(tmp_path, write):
     with unpacked(write(tmp_path / "archive", {})) as folder:
         assert content(folder) == {}
+
+
+def test_under_other_names(tmp_path, write):
+    entries = {"a/SECRET.dcm": b"1" * 3000, "b/SECRET.dcm": b"2" * 512, "three": b""}
+    path = write(tmp_path / "archive", entries)
+    (tmp_path / "out").mkdir()
+    named, counted = [], []
+
+    def naming(name: str) -> str:
+        named.append(name)
+        return str(len(named))
+
+    unpack(path, tmp_path / "out", naming, counted.append)
+    assert named == list(entries)
+    assert content(tmp_path / "out") == {"1": b"1" * 3000, "2": b"2" * 512, "3": b""}
+    assert sum(counted) == 3512
+
+
+def test_whoever_counts_may_end_it(tmp_path, write):
+    path = write(tmp_path / "archive", {"a": b"1" * 3000, "b": b"2"})
+    (tmp_path / "out").mkdir()
+
+    def counting(size: int) -> None:
+        raise InputError(f"no {size} bytes more")
+
+    with pytest.raises(InputError, match="no 3000 bytes more"):
+        unpack(path, tmp_path / "out", lambda name: name, counting)
+
+
+def test_of_other_files_nothing_is_unpacked(tmp_path):
+    (tmp_path / "file").write_bytes(b"text")
+    (tmp_path / "out").mkdir()
+    unpack(tmp_path / "file", tmp_path / "out", lambda name: name, lambda size: None)
+    assert content(tmp_path / "out") == {}
 
 
 def test_empty_folders_are_not_made(tmp_path):

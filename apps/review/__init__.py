@@ -1,0 +1,1 @@
+"""The review app: a server that shows studies, takes corrections and keeps decisions."""

@@ -1,0 +1,37 @@
+"""What there is to know about strokes that are in no version, above the viewer."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from medseg.review.desk import Seat
+from medseg.review.sitting import Sitting
+
+from .plain import moment
+
+
+def show(seat: Seat) -> None:
+    """Tell of strokes from before, and let the reader decide about those that do not fit any more."""
+    sitting = seat.sitting
+    if sitting.is_damaged:
+        _line("Your last strokes cannot be read, so nothing can be drawn until they are discarded.", sitting)
+    elif sitting.pending is not None:
+        made, base = moment(sitting.pending.made), sitting.pending.base
+        _line(
+            f"Strokes of {made} on version {base} are in no version yet. Nothing can be drawn until you decide about them.",
+            sitting,
+            take_up=f"Show them on version {base}",
+        )
+    elif sitting.shown.is_draft:
+        _line("Your strokes that were not saved are back.", sitting)
+
+
+def _line(words: str, sitting: Sitting, take_up: str = "") -> None:
+    with st.container(horizontal=True, vertical_alignment="center", border=True, key="drafts"):
+        st.markdown(f":material/draw: {words}", width="stretch")
+        if take_up and st.button(take_up, icon=":material/undo:"):
+            sitting.take_up()
+            st.rerun()
+        if st.button("Discard them", icon=":material/delete:", help="They are gone then; saved versions stay."):
+            sitting.discard()
+            st.rerun()

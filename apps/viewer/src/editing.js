@@ -1,0 +1,139 @@
+// The drawing of a viewer, the tool in hand, and what goes to the server.
+
+import { sentence } from './loader.js';
+import { MaskPost } from './mask_post.js';
+import { fetchBytes } from './net.js';
+import { AXES } from './planes.js';
+import { Slice, fillBetween, fillEllipse, fillPolygon, growFrom, revert } from './tools.js';
+
+export class Editing {
+  constructor(viewer) {
+    this.viewer = viewer;
+    this.drawing = null;
+    this.post = null;
+    this.tool = { name: 'move', size: 9, tolerance: 30, protects: false };
+    this.savedVersion = 0;
+    this.isSaving = false;
+  }
+
+  /** Whether there are strokes that are in no version. */
+  get hasUnsaved() {
+    return Boolean(this.post) && (this.isDraft || this.post.version !== this.savedVersion);
+  }
+
+  /** Begin with a drawing that was just loaded. */
+  take(drawing) {
+    const { scene } = this.viewer;
+    this.drawing = drawing;
+    this.savedVersion = 0;
+    this.isDraft = scene.draft;
+    if (scene.mask_url) {
+      const onChange = () => this.viewer.drawing === drawing && this.told();
+      this.post = new MaskPost({ parts: () => drawing.fileParts(), url: scene.mask_url, sequence: scene.sequence, onChange });
+    }
+    this.told();
+  }
+
+  /** Part with the drawing; what the server lacks of it is still sent. */
+  leave() {
+    const { post } = this;
+    this.setTool('move');
+    this.drawing = null;
+    this.post = null;
+    if (post?.isPending) post.stores().then(() => post.close());
+    else post?.close();
+  }
+
+  told() {
+    this.viewer.tell('changed', this.hasUnsaved);
+    this.viewer.frame.say(this.post?.trouble ? sentence({ message: this.post.trouble }) : '');
+    this.viewer.refresh();
+  }
+
+  /** Something was drawn. */
+  changed(box) {
+    this.viewer.stage.refresh(box);
+    this.post.changed();
+  }
+
+  setTool(name, change = {}) {
+    this.viewer.pointer?.cancel();
+    Object.assign(this.tool, { name }, change);
+    this.viewer.stage?.setMeasuring(name === 'measure');
+    this.viewer.refresh();
+  }
+
+  pen(erases) {
+    return { value: this.viewer.selected, erases: erases || this.tool.name === 'erase', protects: this.tool.protects };
+  }
+
+  /** The slice of a view at a number along its axis; by default where the crosshair stands. */
+  slice(view, number = this.viewer.stage.voxel[AXES[view].w]) {
+    const { grid, spacing } = this.viewer.stage;
+    return new Slice(grid, spacing, view, number);
+  }
+
+  /** Radius of the brush in mm: its diameter counts the smaller voxel sides of the slice. */
+  radius(slice) {
+    return (this.tool.size * Math.min(...slice.spacing)) / 2;
+  }
+
+  polygon(slice, points, erases) {
+    if (fillPolygon(this.drawing, slice, this.pen(erases), points)) this.changed(slice.box());
+  }
+
+  ellipse(slice, a, b, erases) {
+    if (fillEllipse(this.drawing, slice, this.pen(erases), a, b)) this.changed(slice.box());
+  }
+
+  grow(slice, point, is3D, erases) {
+    const how = { tolerance: this.tool.tolerance, is3D };
+    const region = growFrom(this.drawing, slice, this.pen(erases), point, this.viewer.stage.valueAt, how);
+    if (region.changed) this.changed(region.box);
+    if (region.isCut) this.viewer.say('The region is very large and was cut off; undo it and choose a smaller range.');
+  }
+
+  fillBetween() {
+    const { viewer } = this;
+    const view = viewer.activePlane;
+    const done = fillBetween(this.drawing, this.slice(view), viewer.stage.spacing, this.pen(false));
+    if (done?.changed) this.changed(this.drawing.whole);
+    if (!done) {
+      viewer.say(`Draw the structure on two ${view} slices, go to one between them, and try again.`);
+    }
+  }
+
+  turn(way) {
+    const step = this.drawing.history[way](this.drawing.bitmap);
+    if (!step) return;
+    this.changed(step.box);
+    this.viewer.frame.speak(`${way === 'undo' ? 'Undone' : 'Done again'}: ${step.name}`);
+  }
+
+  async revert() {
+    const { drawing } = this;
+    const { scene, selected } = this.viewer;
+    try {
+      const original = await fetchBytes(scene.original_url || scene.labels_url, () => {}, new AbortController().signal);
+      if (drawing !== this.drawing) return;
+      if (revert(drawing, drawing.labelsOf(original), selected)) this.changed(drawing.whole);
+    } catch (error) {
+      this.viewer.say(sentence(error));
+    }
+  }
+
+  /** Send the drawing if the server lacks it, then tell the page to make a version of it. */
+  async save() {
+    const { post } = this;
+    this.isSaving = true;
+    this.viewer.refresh();
+    const version = post.version;
+    const receipt = await post.stores();
+    if (post !== this.post) return;
+    this.isSaving = false;
+    this.isDraft = false;
+    this.savedVersion = version;
+    this.told(); // first, because a run that is told of a save must not be cut short by another
+    this.viewer.tell('saved', { sequence: receipt.sequence, sha256: receipt.sha256 });
+  }
+}
