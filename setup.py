@@ -11,9 +11,10 @@ setup(
         *(f"{name}.{inner}" for name, folder in APPS.items() for inner in find_packages(folder)),
     ],
     package_dir=APPS,
+    include_package_data=False,  # what the source distribution holds besides is not for the wheel
     package_data={
         "medseg": ["py.typed", "config/profiles/*.yaml", "core/data/*", "deid/data/*"],
-        "medseg_app": ["pages/*.py", ".streamlit/*.toml"],
+        "medseg_app": [".streamlit/*.toml", "ui/*.css"],
         "medseg_viewer": ["assets/*"],
     },
 )

@@ -11,12 +11,13 @@ from types import ModuleType
 from typing import Any
 
 from setuptools import build_meta
-from setuptools.build_meta import build_editable as build_editable
-from setuptools.build_meta import build_sdist as build_sdist
-from setuptools.build_meta import get_requires_for_build_editable as get_requires_for_build_editable
-from setuptools.build_meta import get_requires_for_build_sdist as get_requires_for_build_sdist
-from setuptools.build_meta import prepare_metadata_for_build_editable as prepare_metadata_for_build_editable
-from setuptools.build_meta import prepare_metadata_for_build_wheel as prepare_metadata_for_build_wheel
+
+build_editable = build_meta.build_editable
+build_sdist = build_meta.build_sdist
+get_requires_for_build_editable = build_meta.get_requires_for_build_editable
+get_requires_for_build_sdist = build_meta.get_requires_for_build_sdist
+prepare_metadata_for_build_editable = build_meta.prepare_metadata_for_build_editable
+prepare_metadata_for_build_wheel = build_meta.prepare_metadata_for_build_wheel
 
 _Settings = dict[str, Any] | None
 _VIEWER = Path(__file__).resolve().parent.parent / "apps" / "viewer" / "build.py"
@@ -30,9 +31,7 @@ def get_requires_for_build_wheel(config_settings: _Settings = None) -> list[str]
     return needs if has_node else [*needs, viewer.NODE_PACKAGE]
 
 
-def build_wheel(
-    wheel_directory: str, config_settings: _Settings = None, metadata_directory: str | None = None
-) -> str:
+def build_wheel(wheel_directory: str, config_settings: _Settings = None, metadata_directory: str | None = None) -> str:
     """Build the viewer's script, then the wheel that carries it."""
     _viewer_build().build()
     return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from viewer_page import ViewerPage, running_page
-
 from medseg_viewer.build import is_current
+from viewer_page import ViewerPage, running_page
 
 TIMEOUT_MS = 120_000
 _ALWAYS = (
@@ -69,7 +68,9 @@ class Shown:
 
     def __call__(self, expression: str, **values):
         """What an expression about the viewer `v` gives."""
-        return self.page.evaluate(f"async (given) => {{ const v = window.__medseg_viewer; return {expression}; }}", values)
+        return self.page.evaluate(
+            f"async (given) => {{ const v = window.__medseg_viewer; return {expression}; }}", values
+        )
 
     def wait(self, expression: str) -> None:
         """Wait until an expression about the viewer `v` holds."""
@@ -107,11 +108,10 @@ class Shown:
               let count = 0;
               for (let i = 0; i < pixels.length; i += 4) {
                 const [r, g, b] = pixels.subarray(i, i + 3);
-                if (%s) count++;
+                if (CONDITION) count++;
               }
               return count / (w * h);
-            })()"""
-            % condition
+            })()""".replace("CONDITION", condition)
         )
 
     def count(self, value: int) -> int:
@@ -120,7 +120,7 @@ class Shown:
 
 
 @contextlib.contextmanager
-def shown(browser, view: ViewerPage, width: int = 1100) -> Iterator[Shown]:
+def shown(browser, view: ViewerPage, width: int = 1100, *, is_ready: bool = True) -> Iterator[Shown]:
     """The viewer with a scene that has come to the screen. Requests that leave this machine are not let out."""
     with running_page(view) as server:
         page = browser.new_page(viewport={"width": width, "height": view.height + 120})
@@ -137,7 +137,9 @@ def shown(browser, view: ViewerPage, width: int = 1100) -> Iterator[Shown]:
 
         page.route("**/*", guard)
         page.goto(server.url)
-        page.wait_for_function("window.told && window.told.ready", timeout=TIMEOUT_MS)
+        if is_ready:
+            page.wait_for_function("window.told && window.told.ready", timeout=TIMEOUT_MS)
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")  # sizes settle
         yield Shown(page, server, errors)
         page.close()
         assert errors == []

@@ -14,10 +14,6 @@ from urllib.parse import urlsplit
 import nibabel as nib
 import numpy as np
 from factories import geometry
-from PIL import Image
-from web_server import Answer, Asked, WebServer, running_web
-
-from medseg.core.geometry import Geometry
 from medseg_viewer import (
     CT_PRESETS,
     HEAT,
@@ -29,6 +25,10 @@ from medseg_viewer import (
     asset_folder,
     script_name,
 )
+from PIL import Image
+from web_server import Answer, Asked, WebServer, running_web
+
+from medseg.core.geometry import Geometry
 
 SHAPE = (56, 64, 40)
 LIVER, KIDNEY, SPLEEN = 1, 2, 3
@@ -107,7 +107,11 @@ class ViewerPage:
         image = nifti(self.image, self.grid.affine)
         if self.slope is not None:
             image.header.set_slope_inter(*self.slope)
-        parts = {"image": image, "labels": nifti(self.labels, self.grid.affine), "heat": nifti(self.heat, self.grid.affine)}
+        parts = {
+            "image": image,
+            "labels": nifti(self.labels, self.grid.affine),
+            "heat": nifti(self.heat, self.grid.affine),
+        }
         return {name: file.to_bytes() for name, file in parts.items()}
 
     def answer(self, asked: Asked) -> Answer:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
+import pkgutil
 import socket
 import threading
 import tomllib
@@ -14,10 +17,10 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import streamlit as st
-from medseg_app import in_use, logs
+from medseg_app import in_use, logs, ui
 from medseg_app.routes import middleware, routes
 from medseg_app.ui.trouble import tell
-from medseg_viewer import asset_folder, script_name
+from medseg_viewer import asset_folder
 from streamlit import config as streamlit_config
 from streamlit.cli_util import open_browser
 
@@ -57,11 +60,11 @@ def serve(desk: Desk, serving: Serving, when_ready: Callable[[str], None]) -> No
         when_ready: Told the address of the app once it answers.
 
     Raises:
-        InputError: If the viewer is not built, the port is taken, or others could reach the app without a login.
+        InputError: If the port is taken, or others could reach the app without a login.
         ConfigError: If a login is configured and the OpenID client is not.
     """
-    script_name()
     logs.redact()
+    _load_pages()
     port = _free_port(serving)
     settings = settings_of(desk, serving, port)
     base = str(settings["server.baseUrlPath"])
@@ -69,6 +72,7 @@ def serve(desk: Desk, serving: Serving, when_ready: Callable[[str], None]) -> No
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
+        _set_aside()
         when_ready(url)
         if serving.opens_browser and not streamlit_config.get_option("server.headless"):
             threading.Thread(target=open_browser, args=(url,), daemon=True).start()
@@ -117,6 +121,21 @@ def settings_of(desk: Desk, serving: Serving, port: int) -> dict[str, Any]:
             "add a section login to the configuration"
         )
     return settings
+
+
+def _load_pages() -> None:
+    """Import what the pages need, so that nobody waits for it when they open the first one."""
+    for module in pkgutil.iter_modules(ui.__path__, f"{ui.__name__}."):
+        importlib.import_module(module.name)
+
+
+def _set_aside() -> None:
+    """Keep what is loaded by now out of garbage collections.
+
+    Streamlit makes one after each run of a page; to look through all modules takes ten times as long as the run.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -14,6 +14,9 @@ COOKIE = "medseg_browser"
 _VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
 _BYTES = 32
 _PAGES = ("document", "iframe", None)
+_FOLLOWED_LINKS = ("cross-site", "same-site")
+_BEFORE_CONNECTING = "/_stcore/host-config"
+"""What Streamlit's page asks for, once, before it opens its connection."""
 
 
 def holder_of(cookies: Mapping[str, str]) -> str:
@@ -23,9 +26,11 @@ def holder_of(cookies: Mapping[str, str]) -> str:
 
 
 class BrowserCookie:
-    """Gives each browser a random cookie with the first page that it loads.
+    """Gives each browser a random cookie when it first loads the app.
 
-    It lasts as long as the browser runs. Scripts cannot read it, and other sites cannot make it be sent.
+    It lasts as long as the browser runs. Scripts cannot read it, and other sites cannot make it be sent: not even by a
+    link to the app. So a page that was reached by a link does not tell whether the browser has the cookie; what the
+    page itself asks for then does.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -46,8 +51,13 @@ class BrowserCookie:
 
 
 def _needs_cookie(request: HTTPConnection) -> bool:
-    """Whether a browser without the cookie loads a page; what it loads at the same time must not get another one."""
-    return not holder_of(request.cookies) and request.headers.get("sec-fetch-dest") in _PAGES
+    """Whether a browser that lacks the cookie begins; what it loads at the same time must not get another one."""
+    if holder_of(request.cookies):
+        return False
+    if request.url.path.endswith(_BEFORE_CONNECTING):
+        return True
+    headers = request.headers
+    return headers.get("sec-fetch-dest") in _PAGES and headers.get("sec-fetch-site") not in _FOLLOWED_LINKS
 
 
 def _cookie(*, is_secure: bool) -> str:

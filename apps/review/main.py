@@ -13,23 +13,25 @@ from medseg_app.ui.trouble import explained
 from medseg.review.access import Deed, may
 from medseg.review.records import Reader
 
-_PAGES = Path(__file__).parent / "pages"
+# Not `pages`: Streamlit would run what lies there without this script, before it knows of any navigation.
+_VIEWS = Path(__file__).parent / "views"
 
 
 def _pages(reader: Reader) -> list[st.Page]:
     """The pages that ``reader`` may see, in the order of the work."""
 
     def page(name: str, title: str, icon: str) -> st.Page:
-        return st.Page(_PAGES / f"{name}.py", title=title, icon=f":material/{icon}:", url_path=name.replace("_", "-"))
+        return st.Page(_VIEWS / f"{name}.py", title=title, icon=f":material/{icon}:", url_path=name.replace("_", "-"))
 
     pages = [
         page("work_list", "Work list", "list_alt"),
         page("review", "Review", "visibility"),
         page("upload", "Upload", "upload"),
+        page("export", "Results", "dataset"),
         page("help", "Help", "help"),
     ]
     if may(reader, Deed.SEE_AUDIT, in_use.desk().config):
-        pages.insert(3, page("audit", "Audit", "history"))
+        pages.insert(4, page("audit", "Audit", "history"))
     return pages
 
 

@@ -23,5 +23,7 @@ def script_name() -> str:
     """
     scripts = sorted(_FOLDER.glob(_SCRIPTS))
     if len(scripts) != 1:
-        raise InputError("the viewer is not built; run 'python -m medseg_viewer.build' (it needs Node or pip), then again")
+        raise InputError(
+            "the viewer is not built; run 'python -m medseg_viewer.build' (it needs Node or pip), then again"
+        )
     return scripts[0].name

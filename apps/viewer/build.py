@@ -41,7 +41,7 @@ def build() -> bool:
         return False
     npm = npm_command()
     if npm is None:
-        raise BuildFailed(f"Node {_LEAST_NODE} or newer is not on the PATH; run 'pip install {NODE_PACKAGE}' and try again")
+        raise BuildFailed(f"there is no Node {_LEAST_NODE} or newer; run 'pip install {NODE_PACKAGE}' and try again")
     node = [npm[0]]
     _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], "NiiVue could not be fetched")
     with tempfile.TemporaryDirectory(dir=FOLDER, prefix=".assets-") as made:
@@ -51,13 +51,13 @@ def build() -> bool:
         (Path(made) / _RECORD).write_text(json.dumps(record), encoding="utf-8")
         shutil.rmtree(ASSETS, ignore_errors=True)
         ASSETS.mkdir()
-        for name in (*files, _RECORD): # the record last: it says that the rest is whole
+        for name in (*files, _RECORD):  # the record last: it says that the rest is whole
             shutil.copyfile(Path(made) / name, ASSETS / name)
     return True
 
 
 def is_current() -> bool:
-    """Whether the assets are whole and made of the sources that are here; true where there are no sources, in a wheel."""
+    """Whether the assets are whole and made of the sources that are here; a wheel has assets and no sources."""
     try:
         record = json.loads((ASSETS / _RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -116,8 +116,15 @@ def _run(command: Sequence[str], trouble: str) -> None:
         raise BuildFailed(f"{trouble}: " + " ".join(line.strip() for line in lines[:4]))
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> None:
+    """Build; or with ``--check-node`` only say by the exit status whether there is a Node to build with."""
+    if "--check-node" in arguments:
+        sys.exit(0 if npm_command() else 1)
     try:
         print("built the viewer" if build() else "the viewer is up to date")  # noqa: T201
     except BuildFailed as failure:
         sys.exit(str(failure))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -15,12 +15,24 @@ ASSET_ROUTE = "/medseg/viewer"
 _NAME = "medseg_viewer"
 
 # Streamlit serves files only of components that the distribution's own package declares, and ours has two packages. So
-# this text goes with the page and fetches the script from our own route. A text without a line break would be a path.
+# this text goes with the page: it shows the slice that the server drew, and fetches the script from our own route. A
+# text without a line break would be taken for a path.
 _LOADER = """
 export default async function (component) {
-  const script = new URL(component.data.script, window.location.origin);
-  const { mount } = await import(script.href);
-  return mount(component);
+  const { data, parentElement } = component;
+  const first = new Image();
+  first.alt = '';
+  first.style.cssText = `display:block;width:100%;height:${data.height}px;object-fit:contain;background:#000`;
+  if (!parentElement.querySelector('.viewer')) {
+    first.src = data.scene.first_slice_url;
+    parentElement.append(first);
+  }
+  try {
+    const { mount } = await import(new URL(data.script, window.location.origin).href);
+    return mount(component);
+  } finally {
+    first.remove();
+  }
 }
 """
 

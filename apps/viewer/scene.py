@@ -15,8 +15,11 @@ HEAT: Literal["heat"] = "heat"
 """Colours of an overlay that shows more and less of something: 1 is the least, 255 the most, 0 is clear."""
 LARGEST_LABEL = 255
 """Labels travel as one byte a voxel."""
-OWN_KEYS = frozenset("abcdefghijklmnoprstuvwxyz[],.?/") | {"escape"} | {f"shift+{letter}" for letter in "abcxyz"}
-"""Keys that are the viewer's own, or Streamlit's (r and c); presets take others, such as ``shift+1`` or ``q``."""
+OWN_KEYS = frozenset("0123456789befghiklmopuvx[],.? cr") | {
+    "escape", "delete", "backspace", "home", "end", "pageup", "pagedown", "arrowup", "arrowdown", "arrowleft",
+    "arrowright", "ctrl+z", "ctrl+y", "ctrl+shift+z", "ctrl+s",
+}  # fmt: skip
+"""Keys that are the viewer's own, and Streamlit's (c and r); presets take others, such as ``shift+1`` or ``q``."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ class Scene:
 
     The image is fetched anew when ``case`` or ``image_id`` changes, the labels when ``case`` or ``labels_id`` does;
     a new URL alone (a new ticket) changes nothing on the screen. After a save the labels on the screen are those that
-    were saved, so ``labels_id`` stays as it is until other outlines are to be shown.
+    were saved, so ``labels_id`` stays as it is until other outlines are to be shown. One that holds the digest that the
+    server gave for the drawing on the screen names just that drawing, and nothing is fetched.
 
     Attributes:
         case: Pseudonym.

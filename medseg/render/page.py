@@ -25,6 +25,7 @@ body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 68rem; background: 
   font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .5rem; padding-top: .9rem; border-top: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
 p { margin: .4rem 0 .8rem; max-width: 75ch; }
 .muted, figcaption { color: var(--muted); font-size: .9rem; }
 figcaption { margin-top: .35rem; }
@@ -35,6 +36,10 @@ th { color: var(--muted); font-weight: 600; vertical-align: bottom; white-space:
 .text { text-align: left; }
 td.text { white-space: normal; min-width: 9rem; }
 tr:hover td { background: var(--card); }
+.heat td { min-width: 3.4rem; }
+.heat tbody th { vertical-align: middle; }
+.heat th.up { vertical-align: bottom; padding: .35rem .2rem; }
+.heat th.up span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap; }
 .note { color: var(--muted); font-size: .82em; margin-left: .35em; }
 figure { margin: 1rem 0; overflow-x: auto; }
 figure img { max-width: 100%; height: auto; border-radius: 6px; display: block; }
@@ -75,6 +80,11 @@ def page(title: str, parts: Sequence[Html]) -> str:
 def heading(text: str) -> Html:
     """Title of a section."""
     return Html(f"<h2>{escape(text)}</h2>")
+
+
+def subheading(text: str) -> Html:
+    """Title of a part of a section."""
+    return Html(f"<h3>{escape(text)}</h3>")
 
 
 def paragraph(text: str, *, muted: bool = False) -> Html:

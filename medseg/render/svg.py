@@ -20,10 +20,10 @@ def drawing(width: float, height: float, title: str, parts: Iterable[str]) -> st
     return f"<svg {frame}><title>{escape(title)}</title>{''.join(parts)}</svg>"
 
 
-def dot(x: float, y: float, colour: Colour, text: str) -> str:
+def dot(x: float, y: float, colour: Colour, text: str, radius: float = DOT) -> str:
     """A dot that shows a text when it is pointed at."""
     fill = "#{:02x}{:02x}{:02x}".format(*colour)
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{DOT}" fill="{fill}"><title>{escape(text)}</title></circle>'
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="{fill}"><title>{escape(text)}</title></circle>'
 
 
 def text(x: float, y: float, words: str, anchor: str = "middle", kind: str = "tick") -> str:

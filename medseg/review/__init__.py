@@ -1,0 +1,1 @@
+"""What the review app does, without a screen."""

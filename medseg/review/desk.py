@@ -16,12 +16,13 @@ from medseg.core.pseudonyms import ProjectKey, load_key
 from .access import may_see
 from .case_files import CaseFiles, FoundCases
 from .drafts import Drafts
-from .infer import Inferred, InferenceJobs
+from .infer import InferenceJobs, Inferred
 from .laid_over import LaidOver
 from .opened import OpenedCase, opened_case
 from .passes import Passes
 from .predictions import Predictions
 from .records import Act, CaseName, Reader
+from .refining import Refining
 from .refusals import RefusalLog
 from .session_files import Session, SessionFiles
 from .sitting import Records, Sitting
@@ -44,11 +45,13 @@ class Seat:
     Attributes:
         sitting: The case, and what is drawn.
         over: What can be laid over it.
+        refining: Corrections by clicks.
         passes: The tab's tickets.
     """
 
     sitting: Sitting
     over: LaidOver
+    refining: Refining
     passes: Passes
 
     def close(self) -> None:
@@ -166,7 +169,8 @@ class Desk:
             opened = self._open(visit, files)
         sitting = Sitting(Records(self.store, self.vault, self.drafts), reader, opened)
         limits = self.config.limits
-        new = Seat(sitting, LaidOver(sitting, limits), Passes(self.tickets, limits.ticket_minutes))
+        passes = Passes(self.tickets, limits.ticket_minutes)
+        new = Seat(sitting, LaidOver(sitting, limits), Refining(sitting), passes)
         with self._lock:
             before = self._seats.get(visit)
             self._seats[visit] = new

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -12,6 +12,7 @@ from medseg.config.review import ReviewLimits
 from medseg.core.errors import InputError
 from medseg.core.segmentation import Segmentation
 
+from .agreement import DiceMatrix, newest_versions, pairwise_dice
 from .compare import (
     ComparedTarget,
     Disagreement,
@@ -22,6 +23,7 @@ from .compare import (
     legend,
 )
 from .open_case import read_other, read_reference, read_uncertainty
+from .records import Version
 from .served import Served, served_image
 from .sitting import Sitting
 from .tickets import VoxelGrant
@@ -174,6 +176,15 @@ class LaidOver:
             self._doubt = _Made(identity, Doubt(slices, means, HEAT_LEGEND, grant), served)
         return self._doubt.value
 
+    def between_readers(self) -> DiceMatrix | None:
+        """The Dice of each pair of authors, of their newest versions; None if there is one author only.
+
+        Raises:
+            ReadError: If the vault is damaged.
+        """
+        newest = newest_versions(self._sitting.versions)
+        return pairwise_dice(_Outlines(self._sitting, newest)) if len(newest) > 1 else None
+
     def close(self) -> None:
         """Remove the files."""
         _remove(self._comparison)
@@ -192,6 +203,22 @@ class LaidOver:
                 if reference is None:
                     raise InputError("this case has no reference any more")
                 return reference
+
+
+class _Outlines(Mapping[str, Segmentation]):
+    """Outlines by author, each read when it is asked for."""
+
+    def __init__(self, sitting: Sitting, newest: Mapping[str, Version]) -> None:
+        self._sitting, self._newest = sitting, newest
+
+    def __getitem__(self, author: str) -> Segmentation:
+        return self._sitting.labels_of(self._newest[author].number)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._newest)
+
+    def __len__(self) -> int:
+        return len(self._newest)
 
 
 def _remove(made: _Made[Comparison] | _Made[Doubt] | None) -> None:

@@ -117,10 +117,11 @@ def edited_labels(shown: ServedLabels, returned: Bytes) -> Labels:
         masks = labels.array.copy()
         put_blocks(masks[labels.structures.index(shown.target or "")], changed, returned.astype(np.bool_), factor)
         return MultiLabelMap(masks, labels.geometry, labels.structures)
-    table = _table(shown, labels.array.dtype)
-    values = labels.array.astype(table.dtype, order="K", copy=True)
-    put_blocks(values, changed, table[returned], factor)
-    return LabelMap(values, labels.geometry)
+    values = returned if not shown.numbers else _table(shown)[returned]
+    wide = np.promote_types(labels.array.dtype, np.min_scalar_type(max(shown.drawable.values())))
+    edited = labels.array.astype(wide, order="K", copy=True)
+    put_blocks(edited, changed, values, factor)
+    return LabelMap(edited, labels.geometry)
 
 
 class _Unpacked:
@@ -200,17 +201,19 @@ def _extra(header: Any) -> int:
 
 
 def _check_values(returned: Bytes, changed: NDArray[np.bool_], shown: ServedLabels) -> None:
-    found = set(np.flatnonzero(np.bincount(returned[changed], minlength=1)).tolist())
-    wrong = sorted(found - set(shown.drawable))
+    drawn = returned.ravel(order="F")[changed.ravel(order="F")]  # in the order in which they lie in memory
+    seen = np.zeros(256, np.bool_)
+    for start in range(0, len(drawn), CHUNK):  # an index takes eight times as much memory as a value
+        seen[drawn[start : start + CHUNK]] = True
+    wrong = sorted(set(np.flatnonzero(seen).tolist()) - set(shown.drawable))
     if wrong:
         allowed = ", ".join(map(str, sorted(shown.drawable)))
         raise LabelError(f"the mask holds the value {wrong[0]}, which is no structure's; drawn may be {allowed}")
 
 
-def _table(shown: ServedLabels, dtype: np.dtype[np.integer[Any]]) -> NDArray[np.integer[Any]]:
+def _table(shown: ServedLabels) -> NDArray[np.uint16]:
     """The label that each value in the file stands for, where it may be drawn."""
-    wide = np.promote_types(dtype, np.min_scalar_type(max(shown.drawable.values())))
-    table = np.zeros(256, wide)
+    table = np.zeros(256, np.uint16)
     for number, value in shown.drawable.items():
         table[number] = value
     return table

@@ -109,7 +109,7 @@ def put_blocks(
     """Set, in place, the blocks of the changed voxels of a copy to these voxels' values; all others stay untouched.
 
     Args:
-        native: Shape ``(i, j, k)``.
+        native: Shape ``(i, j, k)``, of a type that holds the values.
         changed: Which voxels of the copy, shape of the copy.
         values: Of the copy's voxels.
         factor: How many native voxels make one.
@@ -117,7 +117,7 @@ def put_blocks(
     for offset in itertools.product(*map(range, factor)):
         part = native[tuple(slice(start, None, step) for start, step in zip(offset, factor, strict=True))]
         inside = tuple(slice(0, n) for n in part.shape)
-        np.copyto(part, values[inside], where=changed[inside])
+        np.copyto(part, values[inside], casting="unsafe", where=changed[inside])
 
 
 def slabs(shape: Shape, factor: Factor, bytes_each: int, most_bytes: int) -> Iterator[Box]:

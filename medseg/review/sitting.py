@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass, replace
 
@@ -21,11 +20,9 @@ from .opened import OpenedCase
 from .outline_reading import shown_scheme
 from .records import Act, Decision, Difficulty, Reader, Verdict, Version
 from .rows import NewVersion
-from .served import Served, ServedLabels, other_targets, served_labels
-from .slices import SliceView
+from .screen import Screen, Shown, remove_files
 from .store import Store
-from .structures import StructureRow, is_in_hu, structure_rows
-from .tickets import MaskGrant, SliceGrant, VoxelGrant
+from .tickets import VoxelGrant
 from .vault import Vault
 
 
@@ -38,51 +35,6 @@ class Records:
     drafts: Drafts
 
 
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """The outlines on the screen.
-
-    Attributes:
-        version: What strokes go on from.
-        segmentation: The outlines, with all that was saved since.
-        target: The one structure that may be drawn, where structures overlap; else None.
-        rows: The structures that may be drawn, with what they measure.
-        is_draft: Whether they hold strokes that are in no version.
-        served: The file that the browser got.
-        view: For slices that the server draws.
-        grants: What lets the browser fetch them and send masks.
-        identity: Another one means that the browser has to fetch them anew.
-    """
-
-    version: Version
-    segmentation: Segmentation
-    target: str | None
-    rows: tuple[StructureRow, ...]
-    is_draft: bool
-    served: ServedLabels
-    grants: Grants
-    identity: str
-
-
-@dataclass(frozen=True, eq=False)
-class Grants:
-    """Leave for the browser.
-
-    Attributes:
-        labels: To fetch the outlines.
-        slices: To fetch slices with them.
-        mask: To send masks back.
-        original: To fetch the prediction, which structures can be reverted to; None where it is what ``labels`` is.
-        others: To fetch the structures that are not drawn now, where they overlap; else None.
-    """
-
-    labels: VoxelGrant
-    slices: SliceGrant
-    mask: MaskGrant
-    original: VoxelGrant | None = None
-    others: VoxelGrant | None = None
-
-
 class Sitting:
     """What one reader does with an open case; for the one browser tab that they do it in.
 
@@ -93,7 +45,6 @@ class Sitting:
         pending: Strokes that are not on the screen and that the reader has to decide about, as the case has moved on
             since; mostly None. Meanwhile nothing may be drawn, or they would be lost.
         is_damaged: Whether there are strokes that cannot be read, which have to be discarded.
-        in_hu: Whether its values are Hounsfield units.
     """
 
     def __init__(self, records: Records, reader: Reader, opened: OpenedCase) -> None:
@@ -109,8 +60,8 @@ class Sitting:
         records.store.add_case(case.files.record, reader)
         self._prediction = prediction_version(records.store, records.vault, case, reader)
         records.store.log(Act.OPENED, reader, case.files.name)
+        self._screen = Screen(opened, reader, self._prediction)
         self._images: dict[str, VoxelGrant] = {}
-        self.in_hu = is_in_hu(case.volume)
         targets = case.scheme.targets if isinstance(case.prediction.labels, MultiLabelMap) else (None,)
         self._targets: tuple[str | None, ...] = targets
         self.pending: Draft | None = None
@@ -122,7 +73,12 @@ class Sitting:
             self.shown = self._shown_draft(draft, targets[0])
         else:
             self.pending = draft
-            self.shown = self._shown(newest, self._labels(newest), targets[0])
+            self.shown = self._screen.show(newest, self._labels(newest), targets[0])
+
+    @property
+    def in_hu(self) -> bool:
+        """Whether the image's values are Hounsfield units."""
+        return self._screen.in_hu
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -155,7 +111,7 @@ class Sitting:
         """
         if channel not in self._images:
             served = self.opened.channel(channel) if channel else self.opened.image
-            self._images[channel] = self._leave(served)
+            self._images[channel] = self._screen.leave(served)
         return self._images[channel]
 
     @property
@@ -179,7 +135,7 @@ class Sitting:
             InputError: If the reader may not look at it, or there is none.
         """
         version = self._version(number)
-        self._replace(self._shown(version, self._labels(version), target or self._targets[0]))
+        self._replace(self._screen.show(version, self._labels(version), target or self._targets[0]))
         self.pending = self._draft()
 
     def choose(self, target: str) -> None:
@@ -194,7 +150,37 @@ class Sitting:
         if draft is not None and draft.base == self.shown.version.number:
             self._replace(self._shown_draft(draft, target))
         else:
-            self._replace(self._shown(self.shown.version, self.shown.segmentation.labels, target))
+            self._replace(self._screen.show(self.shown.version, self.shown.segmentation.labels, target))
+
+    def check_drawing(self) -> None:
+        """Make sure that something may be drawn.
+
+        Raises:
+            InputError: If there are strokes that have to be decided about before.
+        """
+        if not self.may_draw:
+            raise InputError("decide about the strokes from before; then you can draw on")
+
+    def current(self) -> Segmentation:
+        """The outlines with all strokes up to now, also those that came after the screen was put up."""
+        draft = self._draft()
+        if draft is None or draft.base != self.shown.version.number:
+            return self.shown.segmentation
+        return Segmentation(draft.labels, self.opened.case.scheme)
+
+    def redraw(self, labels: Labels, target: str | None = None) -> None:
+        """Put other outlines on the screen, as strokes that are in no version.
+
+        Raises:
+            InputError: If there are strokes that have to be decided about before.
+            OutputError: If they cannot be kept.
+        """
+        self.check_drawing()
+        name, version = self.opened.case.files.name, self.shown.version
+        self._records.drafts.put(name, self.reader, version, labels)
+        draft = self._records.drafts.get(name, self.reader)
+        if draft is not None:
+            self._replace(self._shown_draft(draft, target or self.shown.target))
 
     def take_up(self) -> None:
         """Put the pending strokes on the screen, to go on from the version that they were made on.
@@ -230,12 +216,12 @@ class Sitting:
         draft = records.drafts.get(case.files.name, self.reader)
         if draft is None:
             raise InputError("there is nothing to save; draw something first")
-        saved = save_version(records.store, records.vault, case, self._base(draft), draft.labels, self.reader)
+        saved = save_version(records.store, records.vault, case, self._version(draft.base), draft.labels, self.reader)
         records.drafts.drop(case.files.name, self.reader, draft.sha256)
         if self.pending is None and sha256 in (None, draft.sha256):
-            self._go_on_from(saved, draft.labels)
+            self.shown = self._screen.go_on_from(self.shown, saved, draft.labels)
         else:
-            self._replace(self._shown(saved, draft.labels, self.shown.target))
+            self._replace(self._screen.show(saved, draft.labels, self.shown.target))
             self.pending = None
         return saved
 
@@ -279,10 +265,7 @@ class Sitting:
 
     def close(self) -> None:
         """Remove the files that are for this reader alone."""
-        _remove(self.shown)
-
-    def _base(self, draft: Draft) -> Version:
-        return self._version(draft.base)
+        remove_files(self.shown)
 
     def _version(self, number: int) -> Version:
         for version in self.versions:
@@ -304,52 +287,11 @@ class Sitting:
             return None
 
     def _shown_draft(self, draft: Draft, target: str | None) -> Shown:
-        return self._shown(self._base(draft), draft.labels, target, draft)
-
-    def _shown(self, version: Version, labels: Labels, target: str | None, draft: Draft | None = None) -> Shown:
-        case = self.opened.case
-        segmentation = Segmentation(labels, case.scheme)
-        served = served_labels(segmentation, self.opened.image, target)
-        is_prediction = draft is None and version.number == self._prediction.number
-        grants = Grants(
-            self._leave(served.served),
-            self._slices(segmentation),
-            MaskGrant(case.files.name, self.reader, version, served),
-            None if is_prediction else self._leave(served_labels(case.prediction, self.opened.image, target).served),
-            None if target is None else self._leave(self.opened.overlay(other_targets(segmentation, target))),
-        )
-        identity = f"{version.number} {draft.sha256 if draft else version.sha256} {target or ''}"
-        volumes = volumes_ml(segmentation) if draft else version.volumes_ml
-        rows = structure_rows(segmentation, served, volumes, in_hu=self.in_hu)
-        return Shown(version, segmentation, target, rows, draft is not None, served, grants, identity)
-
-    def _leave(self, served: Served) -> VoxelGrant:
-        return VoxelGrant(self.opened.case.files.name, served.path)
-
-    def _slices(self, segmentation: Segmentation) -> SliceGrant:
-        case = self.opened.case
-        return SliceGrant(case.files.name, SliceView.of(case.volume, segmentation))
-
-    def _go_on_from(self, version: Version, labels: Labels) -> None:
-        """Let strokes go on from what was just saved, which the browser shows already."""
-        segmentation = Segmentation(labels, self.opened.case.scheme)
-        grants = replace(
-            self.shown.grants,
-            mask=replace(self.shown.grants.mask, base=version),
-            slices=self._slices(segmentation),
-        )
-        self.shown = replace(
-            self.shown,
-            version=version,
-            segmentation=segmentation,
-            rows=structure_rows(segmentation, self.shown.served, version.volumes_ml, in_hu=self.in_hu),
-            is_draft=False,
-            grants=grants,
-        )
+        return self._screen.show(self._version(draft.base), draft.labels, target, draft)
 
     def _replace(self, shown: Shown) -> None:
         before, self.shown = self.shown, shown
-        _remove(before)
+        remove_files(before)
 
 
 def _by_name(inferred: Segmentation, scheme: LabelScheme) -> Labels:
@@ -366,12 +308,3 @@ def _by_name(inferred: Segmentation, scheme: LabelScheme) -> Labels:
             f"({', '.join(scheme.names)}); choose another model"
         )
     return relabelled(found, wanted)
-
-
-def _remove(shown: Shown) -> None:
-    """Remove the files that the browser got."""
-    grants = shown.grants
-    for grant in (grants.labels, grants.original, grants.others):
-        if grant is not None:
-            with contextlib.suppress(OSError):
-                grant.path.unlink()

@@ -32,9 +32,10 @@ def browser():
 
 def saved(view: ViewerPage, viewer: Shown) -> nib.Nifti1Image:
     """The drawing as the server has it after a save."""
-    before = len(view.masks)
+    saves = "window.triggers.filter(([name]) => name === 'saved').length"
+    before = viewer.page.evaluate(saves)
     viewer.page.evaluate("window.__medseg_viewer.save()")
-    viewer.page.wait_for_function("(n) => window.triggers.filter(([name]) => name === 'saved').length === n", arg=before + 1)
+    viewer.page.wait_for_function(f"{saves} === {before + 1}")
     return nib.Nifti1Image.from_bytes(view.masks[max(view.masks)])
 
 
@@ -47,12 +48,13 @@ def test_a_drawing_comes_back_on_the_grid_that_was_served(browser, name):
         assert np.array_equal(np.asarray(same.dataobj), view.labels)
         assert same.get_data_dtype() == np.uint8
         assert np.array_equal(same.affine, nib.Nifti1Image.from_bytes(view.files["labels"]).affine)
-        place = (5, 20, 3)
+        place = (5, 9, 3)
         viewer(
             "(() => { v.jump(given.place); v.setTool('paint', { size: 1 }); const slice = v.editing.slice('coronal');"
             " const { u, v: up } = slice.axes, here = v.stage.voxel;"
             " const point = [here[u] + 0.5, here[up] + 0.5];"
-            " v.selected = 3; v.editing.ellipse(slice, point.map((p) => p - 0.6), point.map((p) => p + 0.6), false); })()",
+            " v.selected = 3;"
+            " v.editing.ellipse(slice, point.map((p) => p - 0.6), point.map((p) => p + 0.6), false); })()",
             place=place,
         )
         drawn = np.asarray(saved(view, viewer).dataobj)
@@ -140,12 +142,12 @@ def test_growing_filling_between_and_reverting(browser):
         viewer.page.keyboard.press("2")
         middle = viewer("v.stage.voxel")
         erase = "v.editing.ellipse(v.editing.slice('axial', given.k), [0, 0], [56, 64], true)"
-        for k in range(middle[2] - 2, middle[2] + 3):
+        for k in (middle[2], middle[2] + 1):
             viewer(erase, k=k)
         gap = kidney - viewer.count(KIDNEY)
         assert gap > 100
         viewer.page.keyboard.press("i")
-        assert viewer.count(KIDNEY) == pytest.approx(kidney, rel=0.06)
+        assert viewer.count(KIDNEY) == pytest.approx(kidney, abs=gap / 4)
         viewer.page.keyboard.press("Control+z")
         viewer.page.keyboard.press("g")
         viewer("v.setTool('grow', { tolerance: 40 })")
@@ -154,7 +156,7 @@ def test_growing_filling_between_and_reverting(browser):
         assert viewer.count(KIDNEY) == kidney
         viewer.drag("axial", (0.6, 0.3), (0.75, 0.3))
         viewer.page.get_by_role("button", name="Revert").click()
-        viewer.wait("v.drawing.history.done.at(-1).name !== 'revert' || true")
+        viewer.wait("v.drawing.history.done.at(-1).name === 'revert'")
         assert np.array_equal(np.asarray(saved(view, viewer).dataobj), view.labels)
 
 
@@ -167,9 +169,9 @@ def test_strokes_are_kept_as_drafts_and_nothing_is_lost_when_the_server_fails(br
         assert viewer.page.evaluate("window.told.changed") is True
         assert not viewer.page.evaluate("window.dispatchEvent(new Event('beforeunload', { cancelable: true }))")
         viewer.wait("v.post.trouble")
-        assert "the desk is full" in viewer.page.locator(".alert").inner_text().lower()
+        assert "the desk is full" in viewer.page.locator(".alert").last.inner_text().lower()
         viewer.wait("!v.post.isPending")
-        assert viewer.page.locator(".alert").inner_text() == ""
+        assert viewer.page.locator(".alert").last.inner_text() == ""
         assert viewer.page.locator(".state").inner_text() == "Unsaved · draft kept"
         assert viewer.page.evaluate("window.dispatchEvent(new Event('beforeunload', { cancelable: true }))")
         (kept,) = view.masks.values()
@@ -190,7 +192,7 @@ def test_a_refusal_is_told_and_a_new_ticket_sends_what_is_missing(browser):
         viewer.page.keyboard.press("b")
         viewer.drag("axial", (0.6, 0.3), (0.75, 0.3))
         viewer.wait("v.post.trouble")
-        assert "strokes are not stored" in viewer.page.locator(".alert").inner_text()
+        assert "strokes are not stored" in viewer.page.locator(".alert").last.inner_text()
         assert view.masks == {}
         view.scene = replace(view.scene, mask_url="/mask?new", sequence=9)
         viewer.page.evaluate("window.show()")
@@ -205,12 +207,28 @@ def test_a_draft_is_unsaved_from_the_start(browser):
         assert viewer.page.get_by_role("button", name="Save").is_enabled()
 
 
+def test_drawing_waits_until_the_page_allows_it(browser):
+    grid = geometry(SHAPE, (1.5, 1.5, 2.5), "LPS")
+    view = ViewerPage(grid, scene=scene_of(grid, mask_url=""))
+    with shown(browser, view) as viewer:
+        assert not viewer.page.get_by_role("button", name="Paint").is_visible()
+        view.scene = scene_of(grid)
+        viewer.page.evaluate("window.show()")
+        viewer.focus()
+        viewer.page.keyboard.press("b")
+        viewer.drag("axial", (0.6, 0.3), (0.75, 0.3))
+        viewer.wait("v.post.stored === 1")
+
+
 def test_outlines_of_another_grid_are_refused_in_one_sentence(browser):
     view = ViewerPage()
     view.labels = view.labels[:, :, :-1]
     with shown(browser, view) as viewer:
-        assert viewer.page.locator(".alert").inner_text() == "The outlines have 56×64×39 voxels and the image 56×64×40."
-        assert not viewer.page.get_by_role("button", name="Paint").is_visible()
+        told = viewer.page.locator(".alert").first.inner_text()
+        assert (
+            told.replace("\N{MULTIPLICATION SIGN}", "x") == "The outlines have 56x64x39 voxels and the image 56x64x40."
+        )
+        assert viewer.page.get_by_role("button", name="Paint").is_disabled()
 
 
 def test_points_for_a_refinement_are_told_and_shown(browser):
@@ -251,3 +269,31 @@ def test_strokes_outlive_a_graphics_card_that_gives_up(browser):
         assert viewer.count(LIVER) == painted
         viewer.page.get_by_role("button", name="Undo").click()
         assert viewer.count(LIVER) == (view.labels == LIVER).sum()
+
+
+def test_a_save_that_ends_off_the_page_is_told_when_the_page_is_back(browser):
+    view = ViewerPage(refusals=[503])
+    with shown(browser, view) as viewer:
+        viewer.focus()
+        viewer.page.keyboard.press("b")
+        viewer.drag("axial", (0.6, 0.3), (0.75, 0.3))
+        viewer.page.keyboard.press("Control+s")
+        viewer.wait("v.post.trouble")
+        viewer.page.evaluate("window.leave()")
+        viewer.wait("!v.isSaving")
+        assert viewer.page.evaluate("window.triggers") == []
+        viewer.page.evaluate("window.show()")
+        viewer.page.wait_for_function("window.triggers.length === 1")
+        assert viewer.page.evaluate("window.triggers[0][1].sequence") == max(view.masks)
+
+
+def test_an_image_that_did_not_come_is_fetched_with_the_next_ticket(browser):
+    grid = geometry(SHAPE, (1.5, 1.5, 2.5), "LPS")
+    view = ViewerPage(grid, scene=scene_of(grid, image_url="/nowhere"))
+    with shown(browser, view, is_ready=False) as viewer:
+        viewer.wait("v.hasFailed")
+        assert "refused the voxels (404); open the case again" in viewer.page.locator(".alert").first.inner_text()
+        view.scene = scene_of(grid)
+        viewer.page.evaluate("window.show()")
+        viewer.wait("v.canEdit")
+        assert viewer.page.locator(".alert").first.inner_text() == ""

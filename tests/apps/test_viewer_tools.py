@@ -7,11 +7,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from scipy import ndimage
-from skimage import draw
-
 from medseg_viewer import asset_folder
 from medseg_viewer.build import npm_command
+from medseg_viewer.scene import OWN_KEYS
+from scipy import ndimage
+from skimage import draw
 
 _NODE = npm_command()
 pytestmark = pytest.mark.skipif(_NODE is None, reason="needs Node")
@@ -48,7 +48,8 @@ def test_a_polygon_holds_the_voxels_whose_centres_are_inside():
 
 def test_an_ellipse_fills_its_box():
     mask = run(
-        f"const {{ ellipse }} = await import('./shapes.js'); {_INTO_MASK} ellipse([4, 6], [29, 20], size, put); return mask;",
+        f"const {{ ellipse }} = await import('./shapes.js'); {_INTO_MASK}"
+        "ellipse([4, 6], [29, 20], size, put); return mask;",
         size=[40, 32],
     )
     rows, columns = draw.ellipse(12.5, 16, 7, 12.5, shape=(32, 40))
@@ -103,7 +104,8 @@ def test_between_two_discs_lies_a_disc_between_them():
     low, high = disc((16, 20), 6), disc((44, 24), 12)
     found = run(
         "const { masksBetween } = await import('./between.js');"
-        "return masksBetween(Uint8Array.from(low), Uint8Array.from(high), [64, 48], [1, 1], 3).map((mask) => [...mask]);",
+        "const masks = masksBetween(Uint8Array.from(low), Uint8Array.from(high), [64, 48], [1, 1], 3);"
+        "return masks.map((mask) => [...mask]);",
         low=low.ravel().tolist(),
         high=high.ravel().tolist(),
     )
@@ -171,7 +173,11 @@ def test_a_new_stroke_ends_what_could_be_made_again():
         const { Edit, History } = await import('./history.js');
         const bitmap = new Uint8Array(9);
         const history = new History();
-        const put = (n, value) => { const edit = new Edit('', bitmap); edit.put(n, value); return history.add(edit, null); };
+        const put = (n, value) => {
+          const edit = new Edit('', bitmap);
+          edit.put(n, value);
+          return history.add(edit, null);
+        };
         const added = [put(1, 2), put(1, 2)];
         history.undo(bitmap);
         put(3, 1);
@@ -192,7 +198,8 @@ def test_a_voxel_finds_back_to_the_original_grid(codes):
         "const offset = start + voxel.reduce((sum, v, axis) => sum + v * steps[axis], 0);"
         "const counting = new Counting({ shape, orientation: codes });"
         "const file = grid.toFile(voxel);"
-        "return [grid.dims, file, offset, grid.fromFile(file), counting.indexOf('coronal', file), counting.count('axial')];",
+        "const counted = [counting.indexOf('coronal', file), counting.count('axial')];"
+        "return [grid.dims, file, offset, grid.fromFile(file), ...counted];",
         shape=shape,
         codes=codes,
     )
@@ -213,3 +220,12 @@ def test_the_last_blocks_of_a_copy_may_not_be_full():
         "return [grid.toOriginal([0, 3, 1]), grid.fromOriginal([4, 6, 1]), grid.fromOriginal([0, 0, 0])];"
     )
     assert found == [[4, 6, 1], [0, 3, 1], [2, 0, 0]]
+
+
+def test_python_knows_the_keys():
+    keys = run(
+        "const { COMMANDS } = await import('./commands.js');"
+        "return COMMANDS.flatMap(({ key, otherKey }) => [key, otherKey]).filter(Boolean);"
+    )
+    assert len(keys) == len(set(keys))
+    assert set(keys) | set("123456789rc") == OWN_KEYS

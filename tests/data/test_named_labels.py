@@ -118,16 +118,16 @@ def test_contours_are_scored_against_label_maps(tmp_path, swapped):
     write_label_map(tmp_path / "values" / "a.nii", read_outlines(half, GRID).labels.reoriented("RAS"))
     folders = [tmp_path / "contours", tmp_path / "values"]
     predicted, reference = reversed(folders) if swapped else folders
-    (rows,) = score_pairs(match(predicted, reference).pairs, scheme("liver"), 1.0)
-    assert rows[0].dice == pytest.approx(2 * 6 / 18)
+    (outcome,) = score_pairs(match(predicted, reference).pairs, scheme("liver"))
+    assert outcome.rows[0].dice == pytest.approx(2 * 6 / 18)
 
 
 def test_predictions_are_scored_against_the_contours_of_a_data_set(tmp_path):
     dataset = open_dataset(clinic(tmp_path / "set", a=["liver"]))
     (tmp_path / "predicted").mkdir()
     write_label_map(tmp_path / "predicted" / "a.nii", label(dataset, "a").labels)
-    (rows,) = score_pairs(match(tmp_path / "predicted", dataset).pairs, dataset.scheme, 1.0)
-    assert rows[0].dice == 1
+    (outcome,) = score_pairs(match(tmp_path / "predicted", dataset).pairs, dataset.scheme)
+    assert outcome.rows[0].dice == 1
 
 
 def test_dicom_images_are_no_predictions(tmp_path):

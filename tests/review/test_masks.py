@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import struct
 import zlib
@@ -116,6 +117,17 @@ def test_a_mask_is_all_that_there_may_be(labels):
     ):
         with pytest.raises(ReadError, match="truncated or damaged|is truncated"):
             read(labels, damaged)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_a_body_may_come_in_small_parts(labels, size):
+    class Slow(io.BytesIO):
+        def read(self, wanted: int = -1) -> bytes:
+            return super().read(min(size, wanted))
+
+    assert np.array_equal(read_mask(Slow(body_of(labels)), labels.served.grid), labels.array())
+    with pytest.raises(ReadError, match="truncated"):
+        read_mask(Slow(body_of(labels)[:-3]), labels.served.grid)
 
 
 def test_a_bomb_is_not_unpacked(labels):
@@ -238,6 +250,6 @@ def test_a_case_that_was_closed_takes_no_mask(tmp_path, labels):
 
 
 def test_no_message_names_a_file(labels):
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match="NIfTI|truncated") as caught:
         read(labels, b"nothing")
     assert not re.search(r"[/\\]|\.nii", str(caught.value))

@@ -17,10 +17,12 @@ from medseg.core.geometry import Geometry
 from medseg.core.segmentation import Segmentation
 from medseg.core.volume import LabelMap, MultiLabelMap
 from medseg.io.dicom_read import read_series
+from medseg.io.dicom_result import read_source
 from medseg.io.dicom_seg_file import SegmentationForm
 from medseg.io.dicom_seg_write import write_segmentation
 from medseg.io.formats import read_label_map, read_volume, write_labels
 from medseg.io.label_files import read_outlines
+from medseg.io.studies import find_series
 from medseg.review.drafts import Drafts
 from medseg.review.edits import save_version
 from medseg.review.first_version import prediction_version
@@ -108,3 +110,18 @@ def test_whatever_is_drawn_arrives(tmp_path_factory, seed, codes, degrees):
 def read_back(folder, grid: Geometry):
     stored_image(folder / "image.nii", grid, 1, 0)
     return read_volume(folder / "image.nii")
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("folder", ["dicom_studies", "brain_tumor_progression"])
+def test_a_public_series(tmp_path, real_data, folder):
+    series = next(one for one in find_series(real_data / folder).series if one.problem is None)
+    image = read_series(series)
+    i, j, k = np.ogrid[tuple(slice(n) for n in image.geometry.shape)]
+    predicted = LabelMap((i // 16 + j // 16 + k) % 4, image.geometry)
+    drawn, labels = reviewed(tmp_path, opened_case(image, predicted, SCHEME))
+    write_labels(tmp_path / "out.nii.gz", labels)
+    write_segmentation(tmp_path / "seg.dcm", Segmentation(labels, SCHEME), read_source(series), HEADER)
+    for found in (read_label_map(tmp_path / "out.nii.gz"), read_outlines(tmp_path / "seg.dcm", None, SCHEME).labels):
+        assert np.array_equal(found.array, drawn)
+        assert np.abs(found.geometry.affine - image.geometry.affine).max() < 1e-3

@@ -154,6 +154,13 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
         served_image(volume(), tmp_path / "gone", LIMITS)
 
 
+def test_a_failure_while_voxels_are_read_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("medseg.review.served._as_type", lambda *_: (_ for _ in ()).throw(MemoryError("no room")))
+    with pytest.raises(MemoryError, match="no room"):
+        served_image(volume(), tmp_path, LIMITS)
+    assert not list(tmp_path.iterdir())
+
+
 def test_labels_keep_their_values(tmp_path):
     case = small_case()
     drawn = shown(case, tmp_path)
@@ -228,9 +235,9 @@ def test_labels_elsewhere_are_refused(tmp_path):
 @pytest.mark.parametrize("value", [-1, 256])
 def test_an_overlay_holds_bytes(tmp_path, value):
     image = served_image(volume(), tmp_path, LIMITS)
+    array = np.zeros(image.shape, np.int16)
+    array[0, 0, 0] = value
     with pytest.raises(LabelError, match=f"from 0 to 255, got {min(0, value)} to {max(0, value)}"):
-        array = np.zeros(image.shape, np.int16)
-        array[0, 0, 0] = value
         served_overlay(LabelMap(array, image.native), image)
 
 

@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from case_factories import ADMIN, ANN, BOB, SCHEME, SENIOR, config_of, folder_source
+from case_factories import ADMIN, ANN, BOB, SENIOR, config_of, folder_source
 
 from medseg.config.review import LoginSection, Role
 from medseg.core.errors import InputError

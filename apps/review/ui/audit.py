@@ -16,7 +16,7 @@ from medseg.review.records import Act
 from .person import reader_or_sign_in
 from .plain import count, moment, sentence
 
-_MOST = 500
+_MOST, _FEW = 500, 15
 
 
 def show() -> None:
@@ -37,7 +37,13 @@ def show() -> None:
         st.info("No entry of the log is like this.")
         return
     st.caption(f"{count(len(entries), 'entry', 'entries')}, the newest first; at most {_MOST} are shown.")
-    st.dataframe([row_of(entry) for entry in entries], hide_index=True, height=600, alt="Entries of the audit log")
+    st.dataframe(
+        [row_of(entry) for entry in entries],
+        hide_index=True,
+        height=600 if len(entries) > _FEW else "auto",
+        column_config={"Details": st.column_config.TextColumn(width="large")},
+        alt="Entries of the audit log",
+    )
 
 
 def newest(entries: Iterable[AuditEntry], acts: set[str], person: str) -> list[AuditEntry]:
@@ -70,7 +76,7 @@ def _check() -> None:
     if not st.button("Check the whole log", icon=":material/verified:", shortcut="V"):
         return
     with st.spinner("Checking every entry against its seal …"):
-        found = in_use.desk().store.verification()
+        found = in_use.desk().store.verify()
     if found.ok:
         st.success(f"All {found.entries:,} entries are as they were written.", icon=":material/verified:")
     else:

@@ -18,9 +18,7 @@ from .scene import Wishes
 
 def show(seat: Seat, reader: Reader) -> Wishes:
     """A list of facts; identifiers only when they are asked for, which is in the log."""
-    for name, value in _facts(seat):
-        st.caption(name)
-        st.text(value)
+    st.text("\n".join(f"{name}: {value}" for name, value in _facts(seat)))
     for note in seat.sitting.opened.case.notes:
         st.text(f"⚠ {note}")
     _flags(seat)
@@ -49,8 +47,7 @@ def _flags(seat: Seat) -> None:
     flags = seat.sitting.opened.case.files.record.flags
     if flags:
         st.caption("Unlike training")
-    for flag in flags:
-        st.text(f"⚑ {flag.target}: {flag.text}" if flag.target else f"⚑ {flag.text}")
+        st.text("\n".join(f"⚑ {' '.join(filter(None, (flag.target, flag.text)))}" for flag in flags))
 
 
 def _identifiers(seat: Seat, reader: Reader) -> None:
@@ -63,6 +60,5 @@ def _identifiers(seat: Seat, reader: Reader) -> None:
     found = identifiers_of(files, reader, desk.config)
     if not found:
         st.text("Nothing is known of whose it is.")
-    for name, value in found.items():
-        st.caption(name)
-        st.text(value)
+        return
+    st.text("\n".join(f"{name}: {value}" for name, value in found.items()))

@@ -6,16 +6,17 @@ import math
 
 import streamlit as st
 
-from medseg.review.compare import AGREEMENT_COLOURS, ComparedTarget, Disagreement
+from medseg.review.compare import ComparedTarget, Disagreement
 from medseg.review.desk import Seat
 from medseg.review.laid_over import Beside, Comparison
 from medseg.review.records import Reader
 
 from .place import current_jump, jump_to
-from .plain import millilitres
+from .plain import count, millilitres
 from .scene import Wishes
 
 _PLACE = "place"
+_FIGURES = {"Dice": 52, "HD95": 52, "ΔmL": 58}
 
 
 def show(seat: Seat, reader: Reader) -> Wishes:  # noqa: ARG001 - all panels are called alike
@@ -27,31 +28,29 @@ def show(seat: Seat, reader: Reader) -> Wishes:  # noqa: ARG001 - all panels are
     beside = st.selectbox("Compare with", choices, format_func=lambda one: one.words)
     with st.spinner("Comparing …"):
         comparison = seat.over.comparison(beside)
-    _legend(comparison)
-    st.dataframe([_row(row) for row in comparison.rows], hide_index=True, alt="Scores of each structure")
     _places(comparison, beside)
+    st.dataframe(
+        [_row(row) for row in comparison.rows],
+        hide_index=True,
+        row_height=28,
+        column_config={
+            name: st.column_config.TextColumn(alignment="right", width=width) for name, width in _FIGURES.items()
+        },
+        alt="Scores of each structure",
+    )
     return Wishes(comparison=comparison, jump=current_jump())
 
 
-def _legend(comparison: Comparison) -> None:
-    for entry in comparison.legend:
-        red, green, blue = AGREEMENT_COLOURS[entry.value]
-        swatch, words = st.columns((1, 9), vertical_alignment="center", gap="small")
-        swatch.html(
-            f'<span aria-hidden="true" style="color:rgb({red},{green},{blue});font-size:1.3rem">{entry.symbol}</span>'
-        )
-        words.text(entry.words)
-
-
 def _row(row: ComparedTarget) -> dict[str, str]:
-    return {
-        "Structure": row["target"],
-        "Dice": _number(row["dice"], 3),
-        "HD95 mm": _number(row["hd95_mm"], 1),
-        "mL": millilitres(row["volume_a_ml"]),
-        "other mL": millilitres(row["volume_b_ml"]),
-        "Found": row["status"],
-    }
+    figures = (_number(row["dice"], 3), _number(row["hd95_mm"], 1), _difference(row["difference_ml"]))
+    return {"Structure": row["target"], **dict(zip(_FIGURES, figures, strict=True)), "Found": row["status"]}
+
+
+def _difference(ml: float | None) -> str:
+    """How much larger the outlines on the screen are."""
+    if ml is None or math.isnan(ml):
+        return "-"
+    return f"{'+' if ml > 0 else '-' if ml < 0 else ''}{millilitres(abs(ml))}"
 
 
 def _number(value: float | None, digits: int) -> str:
@@ -69,14 +68,10 @@ def _places(comparison: Comparison, beside: Beside) -> None:
     key = f"{_PLACE} {comparison.identity}"
     at = st.session_state.get(key, -1)
     with st.container(horizontal=True):
-        back = st.button("Back", icon=":material/arrow_upward:", disabled=at <= 0, shortcut="Alt+K")
         on = st.button(
-            "Next difference",
-            icon=":material/arrow_downward:",
-            disabled=at + 1 >= len(places),
-            shortcut="Alt+J",
-            type="primary",
+            "Next", disabled=at + 1 >= len(places), shortcut="Alt+J", type="primary", help="The next difference"
         )
+        back = st.button("Back", disabled=at <= 0, shortcut="Alt+K", help="The difference before")
     if on or back:
         at += 1 if on else -1
         st.session_state[key] = at
@@ -85,7 +80,7 @@ def _places(comparison: Comparison, beside: Beside) -> None:
     if at >= 0:
         st.text(f"{at + 1} of {len(places)}: {_words(places[at], comparison)}")
     else:
-        st.caption(f"{len(places)} places, the largest first")
+        st.caption(f"{count(len(places), 'difference', 'differences')}, the largest first")
 
 
 def _words(place: Disagreement, comparison: Comparison) -> str:

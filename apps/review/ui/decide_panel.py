@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import streamlit as st
 from medseg_app import in_use
@@ -11,58 +10,73 @@ from medseg_app import in_use
 from medseg.review.access import Deed, may
 from medseg.review.desk import Seat
 from medseg.review.records import Decision, Difficulty, Verdict
+from medseg.review.texts import LONGEST_COMMENT
 from medseg.review.worklist import WorkItem, next_case
 
 from .place import go_to_case
 from .plain import moment
 from .status import DIFFICULTY, VERDICT
 
+_GOES_ON = "goes on"
 KEYS = {Verdict.ACCEPTED: "Alt+A", Verdict.NEEDS_WORK: "Alt+W", Verdict.REJECTED: "Alt+X"}
 
 
-@dataclass(frozen=True)
-class Words:
-    """What a reader says besides the verdict."""
+def told(seat: Seat) -> None:
+    """Which version is on the screen, and what was decided before."""
+    with st.container(border=True, key="decision", gap="xsmall"):
+        st.markdown(f"**Version {seat.sitting.shown.version.number}** is on the screen")
+        _decisions(seat)
+        st.toggle("A decision goes on to the next case", value=True, key=_GOES_ON)
 
-    difficulty: Difficulty | None
-    comment: str
-    goes_on: bool
 
+def buttons(seat: Seat, items: Sequence[WorkItem], *, is_unsaved: bool) -> None:
+    """The verdict on the version on the screen; with strokes that are not saved it has to wait.
 
-def words(seat: Seat) -> Words:
-    """What was decided before, and fields for what is to be said about the version on the screen."""
-    version = seat.sitting.shown.version
-    about = f"{version.case} {version.number}"
-    with st.container(border=True, key="decision", gap="small"):
-        st.markdown(f"**Version {version.number}** is on the screen")
-        _told(seat)
-        difficulty = st.segmented_control(
-            "How hard was it?", list(Difficulty), format_func=DIFFICULTY.__getitem__, key=f"difficulty {about}"
+    It is a form, so that words which are still being typed are taken along when a key is pressed.
+    """
+    about = f"{seat.sitting.shown.version.case} {seat.sitting.shown.version.number}"
+    pressed: Verdict | None = None
+    with (
+        st.form(f"verdict {about}", border=False, enter_to_submit=False),
+        st.container(horizontal=True, vertical_alignment="center", gap="small"),
+    ):
+        difficulty = st.selectbox(
+            "How hard was it?",
+            list(Difficulty),
+            index=None,
+            format_func=DIFFICULTY.__getitem__,
+            placeholder="How hard?",
+            label_visibility="collapsed",
+            width=118,
         )
-        comment = st.text_area(
-            "Comment", key=f"comment {about}", height=68, max_chars=4000, placeholder="For the next reader"
+        comment = st.text_input(
+            "Comment",
+            max_chars=LONGEST_COMMENT,
+            placeholder="Comment for the next reader",
+            label_visibility="collapsed",
         )
-        goes_on = st.toggle("A decision goes on to the next case", value=True, key="goes on")
-    return Words(difficulty, comment, goes_on)
+        for verdict in Verdict:
+            if _button(verdict, is_unsaved=is_unsaved):
+                pressed = verdict
+    if pressed is not None:
+        seat.sitting.decide(pressed, difficulty, comment)
+        _go_on(seat, items, pressed)
 
 
-def buttons(seat: Seat, items: Sequence[WorkItem], said: Words, *, is_unsaved: bool) -> None:
-    """The verdict on the version on the screen; with strokes that are not saved it has to wait."""
-    for verdict, look in VERDICT.items():
-        if st.button(
-            look.word.capitalize(),
-            icon=look.icon,
-            shortcut=KEYS[verdict],
-            type="primary" if verdict is Verdict.ACCEPTED else "secondary",
-            disabled=is_unsaved,
-            help="Save your strokes first: Ctrl+S in the viewer." if is_unsaved else None,
-            key=f"verdict {verdict}",
-        ):
-            seat.sitting.decide(verdict, said.difficulty, said.comment)
-            _go_on(seat, items, verdict, goes_on=said.goes_on)
+def _button(verdict: Verdict, *, is_unsaved: bool) -> bool:
+    look = VERDICT[verdict]
+    return st.form_submit_button(
+        look.word.capitalize(),
+        icon=look.icon,
+        shortcut=KEYS[verdict],
+        type="primary" if verdict is Verdict.ACCEPTED else "secondary",
+        disabled=is_unsaved,
+        help="Save your strokes first: Ctrl+S in the viewer." if is_unsaved else None,
+        key=f"verdict {verdict}",
+    )
 
 
-def _told(seat: Seat) -> None:
+def _decisions(seat: Seat) -> None:
     """The latest decision of each reader whose decisions this reader may see."""
     reader = seat.sitting.reader
     sees_all = may(reader, Deed.SEE_ALL_VERSIONS, in_use.desk().config)
@@ -78,9 +92,9 @@ def _told(seat: Seat) -> None:
             st.text(f"“{decision.comment}”")
 
 
-def _go_on(seat: Seat, items: Sequence[WorkItem], verdict: Verdict, *, goes_on: bool) -> None:
+def _go_on(seat: Seat, items: Sequence[WorkItem], verdict: Verdict) -> None:
     name = seat.sitting.shown.version.case
-    following = next_case(items, name) if goes_on else None
+    following = next_case(items, name) if st.session_state.get(_GOES_ON, True) else None
     st.toast(f"{name}: {verdict}", icon=VERDICT[verdict].icon)
     if following is not None:
         go_to_case(following)

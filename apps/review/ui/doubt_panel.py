@@ -9,6 +9,7 @@ from medseg.review.laid_over import Doubt
 from medseg.review.records import Reader
 
 from .place import current_jump, jump_to
+from .plain import count
 from .scene import Wishes
 
 
@@ -28,7 +29,7 @@ def show(seat: Seat, reader: Reader) -> Wishes:  # noqa: ARG001 - all panels are
         {"Structure": name, "Mean": "-" if mean is None else f"{mean:.3f}"}
         for name, mean in sorted(doubt.means.items(), key=lambda one: -(one[1] or 0.0))
     ]
-    st.dataframe(rows, hide_index=True, alt="Mean uncertainty of each structure")
+    st.dataframe(rows, hide_index=True, row_height=28, alt="Mean uncertainty of each structure")
     return Wishes(doubt=doubt, jump=current_jump())
 
 
@@ -40,19 +41,14 @@ def _slices(seat: Seat, doubt: Doubt) -> None:
     key = f"uncertain {seat.sitting.shown.version.case}"
     at = st.session_state.get(key, -1)
     with st.container(horizontal=True):
-        back = st.button("Back", icon=":material/arrow_upward:", disabled=at <= 0, shortcut="Alt+K")
-        on = st.button(
-            "Next uncertain slice",
-            icon=":material/arrow_downward:",
-            disabled=at + 1 >= len(slices),
-            shortcut="Alt+J",
-            type="primary",
-        )
+        on = st.button("Next", disabled=at + 1 >= len(slices), shortcut="Alt+J", type="primary", help="The next slice")
+        back = st.button("Back", disabled=at <= 0, shortcut="Alt+K", help="The slice before")
     if on or back:
         at += 1 if on else -1
         st.session_state[key] = at
         jump_to(slices[at].voxel)
         st.rerun()
-    st.caption(
-        f"{at + 1} of {len(slices)}, the most uncertain first" if at >= 0 else f"{len(slices)} slices to look at"
-    )
+    if at >= 0:
+        st.caption(f"Slice {at + 1} of {len(slices)}, the most uncertain first")
+    else:
+        st.caption(f"{count(len(slices), 'slice', 'slices')} to look at, the most uncertain first")

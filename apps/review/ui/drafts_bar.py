@@ -18,7 +18,7 @@ def show(seat: Seat) -> None:
     elif sitting.pending is not None:
         made, base = moment(sitting.pending.made), sitting.pending.base
         _line(
-            f"Strokes of {made} on version {base} are in no version yet. Nothing can be drawn until you decide about them.",
+            f"Strokes of {made} on version {base} are in no version yet; decide about them before you draw.",
             sitting,
             take_up=f"Show them on version {base}",
         )

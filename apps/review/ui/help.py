@@ -87,8 +87,8 @@ def _kept() -> None:
     st.markdown(
         "- **Cases go by pseudonyms.** Names, numbers and dates of patients are neither shown nor stored.\n"
         "- **The outlines as they came are kept** and nothing replaces them. What you save is a version of its own.\n"
-        "- **Strokes are kept as a draft after each one** and are there again after a crash or a reload, until you save "
-        "or discard them.\n"
+        "- **Strokes are kept as a draft after each one** and are there again after a crash or a reload, until you "
+        "save or discard them.\n"
         "- **Decisions and versions go into a log** with your name, the time, the model and what changed. Whoever "
         "changes the log is found out.\n"
         "- **Uploads are de-identified first**, are seen by you alone, and are removed when you close the tab.\n"

@@ -51,7 +51,7 @@ def _start(seat: Seat, reader: Reader) -> None:
         st.rerun()
 
 
-@st.cache_data(ttl="1m", show_spinner=False)
+@st.cache_resource(ttl="1m", show_spinner=False)
 def _models(folders: tuple[Path, ...]) -> dict[str, Path]:
     return shown_models(folders)
 

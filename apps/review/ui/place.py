@@ -10,8 +10,8 @@ from medseg_viewer import Jump
 from medseg.review.differing import Voxel
 from medseg.review.records import CaseName
 
-REVIEW = "pages/review.py"
-WORK_LIST = "pages/work_list.py"
+REVIEW = "views/review.py"
+WORK_LIST = "views/work_list.py"
 _CASE, _JUMP = "case", "jump"
 
 

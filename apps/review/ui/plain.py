@@ -33,3 +33,8 @@ def millilitres(volume: float | None) -> str:
     if volume is None:
         return "-"
     return f"{volume:,.0f}" if volume >= 100 else f"{volume:.1f}" if volume >= 1 else f"{volume:.2f}"
+
+
+def link(text: str) -> str:
+    """``text`` for the label of a button that leads somewhere."""
+    return f":primary[{plain(text)}]"

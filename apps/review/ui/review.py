@@ -13,9 +13,19 @@ from medseg.review.desk import Seat
 from medseg.review.records import CaseName, Reader
 from medseg.review.worklist import WorkItem, next_case
 
-from . import case_panel, compare_panel, decide_panel, doubt_panel, drafts_bar, model_panel, versions_panel
+from . import (
+    case_panel,
+    compare_panel,
+    decide_panel,
+    doubt_panel,
+    drafts_bar,
+    export_panel,
+    model_panel,
+    refine_panel,
+    versions_panel,
+)
 from .person import reader_or_sign_in, who
-from .place import WORK_LIST, current_case, go_to_case, remember
+from .place import WORK_LIST, current_case, current_jump, go_to_case, remember
 from .plain import count, plain
 from .scene import Wishes, scene_of
 from .status import status_badge
@@ -25,9 +35,11 @@ from .visit import visit
 _HEIGHT = 760
 _PANELS = {
     "Versions": versions_panel.show,
+    "Refine": refine_panel.show,
     "Compare": compare_panel.show,
     "Uncertainty": doubt_panel.show,
     "Model": model_panel.show,
+    "Export": export_panel.show,
     "Case": case_panel.show,
 }
 
@@ -43,9 +55,11 @@ def show() -> None:
     remember(name)
     items = desk.work(reader)
     head = st.container(horizontal=True, vertical_alignment="center", gap="small", key="head")
-    left, right = st.columns((4, 1), gap="small")
+    left, right = st.columns((3.8, 1), gap="small")
+    wishes = Wishes(jump=current_jump())
     with right, explained():
-        words = decide_panel.words(seat)
+        _neighbours(items, name)
+        decide_panel.told(seat)
         wishes = _chosen_panel(seat, reader)
         st.caption(plain(who(reader)))
     with left, explained():
@@ -53,8 +67,7 @@ def show() -> None:
         events = _viewer(seat, replace(wishes, channel=_channel(seat), test=in_use.is_test()))
         with head:
             _heading(items, name)
-            decide_panel.buttons(seat, items, words, is_unsaved=events.changed)
-            _neighbours(items, name)
+            decide_panel.buttons(seat, items, is_unsaved=events.changed)
     _prepare_next(items, name, reader)
 
 
@@ -74,7 +87,6 @@ def _heading(items: Sequence[WorkItem], name: CaseName) -> None:
         with st.popover(count(len(flags), "finding", "findings"), icon=":material/flag:", help="Unlike training"):
             for flag in flags:
                 st.text(" ".join(filter(None, (flag.target, flag.text))))
-    st.space("stretch")
 
 
 def _neighbours(items: Sequence[WorkItem], name: CaseName) -> None:
@@ -82,9 +94,10 @@ def _neighbours(items: Sequence[WorkItem], name: CaseName) -> None:
     names = [item.record.name for item in items]
     place = names.index(name)
     before, after = names[place - 1] if place else None, next_case(items, name)
-    if st.button("Previous", icon=":material/chevron_left:", shortcut="Alt+P", disabled=before is None) and before:
+    left, right = st.columns(2, gap="small")
+    if left.button("Previous", shortcut="Alt+P", disabled=before is None, width="stretch") and before:
         go_to_case(before)
-    if st.button("Next", icon=":material/chevron_right:", shortcut="Alt+N", disabled=after is None) and after:
+    if right.button("Next", shortcut="Alt+N", disabled=after is None, width="stretch") and after:
         go_to_case(after)
 
 
@@ -110,6 +123,8 @@ def _viewer(seat: Seat, wishes: Wishes) -> ViewerEvents:
     events = viewer(scene, key="viewer", height=_HEIGHT)
     if events.error:
         st.warning(plain(events.error))
+    if events.clicked is not None and wishes.takes_clicks:
+        refine_panel.follow(seat, events.clicked)
     if events.saved is not None:
         saved = seat.sitting.save(events.saved.sha256)
         changed = sum(saved.changed_ml.values())

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import secrets
+import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
 import streamlit as st
 
@@ -26,7 +28,10 @@ def tell(error: Exception) -> bool:
         st.error(sentence(str(error)), icon=":material/error:")
         return True
     number = secrets.token_hex(4)
-    _LOG.error("fault %s", number, exc_info=error)
+    # Its text may say anything of a patient; where it happened does not.
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " > ".join(f"{Path(one.filename).name}:{one.lineno}" for one in frames)
+    _LOG.error("fault %s: %s at %s", number, type(error).__name__, where)
     st.error(
         f"Something went wrong here, and nothing of what was saved is lost. Fault {number} is in the server's log.",
         icon=":material/error:",

@@ -7,6 +7,8 @@ from typing import Literal
 
 import streamlit as st
 from medseg_app import in_use
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from medseg.review.records import Act, Reader
@@ -17,7 +19,7 @@ from medseg.review.uploads import prepare_upload, receive
 from . import held_pictures
 from .person import reader_or_sign_in
 from .place import go_to_case
-from .plain import count, plain
+from .plain import count, link
 from .progress import BarProgress
 from .trouble import explained
 from .visit import visit
@@ -71,10 +73,19 @@ def _take_in(files: Sequence[UploadedFile], session: Session, reader: Reader) ->
     for case in cases:
         desk.store.add_case(case.files.record, reader)
         desk.store.log(Act.UPLOADED, reader, case.files.name, {"modality": case.modality, "slices": case.slices})
+    _let_go(files)
     st.session_state[_NOTES] = progress.notes
     st.session_state[_TURN] += 1
     st.toast(f"{count(len(cases), 'case', 'cases')} from your upload", icon=":material/check:")
     st.rerun()
+
+
+def _let_go(files: Sequence[UploadedFile]) -> None:
+    """Take files as they came out of memory: Streamlit would keep them there for as long as the tab is open."""
+    run = get_script_run_ctx()
+    if run is not None and isinstance(run.uploaded_file_mgr, MemoryUploadedFileManager):
+        for one in files:
+            run.uploaded_file_mgr.remove_file(run.session_id, one.file_id)
 
 
 def _list(session: Session) -> None:
@@ -88,7 +99,8 @@ def _list(session: Session) -> None:
 
 def _row(case: UploadedCase) -> None:
     name, kind, size = st.columns((3, 1, 2), vertical_alignment="center")
-    if name.button(f":primary[{plain(case.files.name)}]", type="tertiary", key=f"open {case.files.name}", help="Open this case"):
+    label, key = link(case.files.name), f"open {case.files.name}"
+    if name.button(label, type="tertiary", key=key, help="Open this case"):
         go_to_case(case.files.name)
     kind.text(case.modality or "image")
     size.text(count(case.slices, "slice", "slices"))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from itertools import combinations
+
 import streamlit as st
 
+from medseg.review.agreement import DiceMatrix
 from medseg.review.desk import Seat
 from medseg.review.records import Reader, Version
 
@@ -19,6 +23,7 @@ def show(seat: Seat, reader: Reader) -> Wishes:
     st.caption("Older versions stay. Strokes on one of them become a new version.")
     for version in reversed(sitting.versions):
         _row(seat, version, reader)
+    _agreement(seat)
     return Wishes(jump=current_jump())
 
 
@@ -53,6 +58,32 @@ def _row(seat: Seat, version: Version, reader: Reader) -> None:
             st.text("the outlines as they came")
         else:
             st.text(f"from version {version.parent}: {_changes(version)}")
+
+
+def _agreement(seat: Seat) -> None:
+    """How far the newest versions of all authors agree, if there are several."""
+    if len({version.author for version in seat.sitting.versions}) < 2:
+        return
+    if not st.button("How far do they agree?", icon=":material/groups:", width="stretch"):
+        return
+    with st.spinner("Comparing …"):
+        matrix = seat.over.between_readers()
+    if matrix is not None:
+        st.dataframe(_pairs(matrix), hide_index=True, row_height=28, alt="Dice of each two authors")
+
+
+def _pairs(matrix: DiceMatrix) -> list[dict[str, str]]:
+    """A row for each two authors and structure."""
+    return [
+        {
+            "One": matrix.readers[one],
+            "Other": matrix.readers[other],
+            "Structure": target,
+            "Dice": "-" if math.isnan(scores[one, other]) else f"{scores[one, other]:.3f}",
+        }
+        for one, other in combinations(range(len(matrix.readers)), 2)
+        for target, scores in matrix.by_target.items()
+    ]
 
 
 def _changes(version: Version) -> str:

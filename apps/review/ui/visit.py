@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 from medseg_app import in_use
+from medseg_app.cookies import holder_of
 
-COOKIE = "medseg_browser"
 _KEY = "medseg visit"
 
 
@@ -33,7 +33,7 @@ def visit() -> Visit:
         st.session_state[_KEY] = Visit()
     found: Visit = st.session_state[_KEY]
     _present(found.number)
-    found.holder = st.context.cookies.get(COOKIE, "") or found.number
+    found.holder = holder_of(dict(st.context.cookies)) or found.number
     return found
 
 

@@ -9,11 +9,11 @@ import streamlit as st
 from medseg_app import in_use
 
 from medseg.review.records import Reader
-from medseg.review.worklist import CaseStatus, WorkItem, filtered
+from medseg.review.worklist import CaseStatus, WorkItem, filtered, next_case
 
 from .person import reader_or_sign_in, who
 from .place import go_to_case
-from .plain import count, moment, plain
+from .plain import count, link, moment, plain
 from .status import STATUS, status_badge
 
 _ROWS = 20
@@ -40,7 +40,9 @@ def show() -> None:
         _nothing_yet()
         return
     filters = _filters()
-    fitting = filtered(items, statuses=filters.statuses, text=filters.text, flagged=filters.flagged, mine=filters.mine)
+    fitting = filtered(
+        items, statuses=filters.statuses, text=filters.text, flagged=filters.flagged, mine=filters.mine or None
+    )
     _lead(items, fitting)
     if fitting:
         _rows(fitting)
@@ -59,7 +61,7 @@ def _heading(reader: Reader) -> None:
 
 def _nothing_yet() -> None:
     st.info(
-        "There is nothing to review yet. Upload a study, or name a folder in the configuration and open this page anew.",
+        "There is nothing to review yet. Upload a study, or name a folder in the configuration.",
         icon=":material/inbox:",
     )
     for note in in_use.desk().notes:
@@ -86,16 +88,16 @@ def _filters() -> Filters:
 
 def _lead(items: Sequence[WorkItem], fitting: Sequence[WorkItem]) -> None:
     words, button = st.columns((5, 2), vertical_alignment="center")
-    open_ones = sum(item.status in {CaseStatus.NEW, CaseStatus.IN_WORK} for item in items)
+    open_ones = sum(not item.status.is_settled for item in items)
     shown = f"{count(len(fitting), 'case', 'cases')} shown, " if len(fitting) != len(items) else ""
     words.caption(
         f"{shown}{count(len(items), 'case', 'cases')} in all, {open_ones} of them open; the worst come first."
     )
-    first = next((item for item in fitting if item.status in {CaseStatus.NEW, CaseStatus.IN_WORK}), None)
+    first = next_case(fitting, None)
     if first is not None:
-        label = f"Open {plain(first.record.name)}"
+        label = f"Open {plain(first)}"
         if button.button(label, type="primary", shortcut="O", width="stretch", icon=":material/play_arrow:"):
-            go_to_case(first.record.name)
+            go_to_case(first)
     if not fitting:
         st.info("No case is like this; take a filter away.", icon=":material/filter_alt_off:")
 
@@ -120,7 +122,8 @@ def _row(item: WorkItem) -> None:
 
 def _cells(item: WorkItem) -> None:
     name, status, model, made, flags, versions = st.columns(_WIDTHS, vertical_alignment="center")
-    if name.button(f":primary[{plain(item.record.name)}]", type="tertiary", key=f"open {item.record.name}", help="Open this case"):
+    label, key = link(item.record.name), f"open {item.record.name}"
+    if name.button(label, type="tertiary", key=key, help="Open this case"):
         go_to_case(item.record.name)
     with status:
         status_badge(item.status)

@@ -24,7 +24,7 @@ function styleCommand(style, label) {
     group: 'Labels',
     label,
     title: `Show structures as ${style === 'fill' ? 'areas' : 'lines of one pixel'} (F)`,
-    run: (viewer) => viewer.setLook({ style }),
+    run: (viewer) => viewer.look.set({ style }),
     isOn: (viewer) => viewer.look.style === style,
   };
 }
@@ -58,9 +58,9 @@ export const COMMANDS = [
   { id: 'next-view', key: 'v', title: 'Next view', run: (viewer) => viewer.nextLayout() },
   styleCommand('fill', 'Fill'),
   styleCommand('outline', 'Outline'),
-  { id: 'style', key: 'f', title: 'Fill or outline', run: (viewer) => viewer.nextStyle() },
-  { id: 'fainter', key: ',', title: 'Labels fainter', run: (viewer) => viewer.addOpacity(-0.1) },
-  { id: 'stronger', key: '.', title: 'Labels stronger', run: (viewer) => viewer.addOpacity(0.1) },
+  { id: 'style', key: 'f', title: 'Fill or outline', run: (viewer) => viewer.look.nextStyle() },
+  { id: 'fainter', key: ',', title: 'Labels fainter', run: (viewer) => viewer.look.addOpacity(-0.1) },
+  { id: 'stronger', key: '.', title: 'Labels stronger', run: (viewer) => viewer.look.addOpacity(0.1) },
   {
     id: 'hide',
     group: 'Labels',
@@ -69,7 +69,7 @@ export const COMMANDS = [
     otherKey: ' ',
     title: 'Hide all structures while the key H or the space bar is held',
     isHeld: true,
-    run: (viewer) => viewer.setLook({ isHiding: !viewer.look.isHiding }),
+    run: (viewer) => viewer.look.set({ isHiding: !viewer.look.isHiding }),
     isOn: (viewer) => viewer.look.isHiding,
   },
   {
@@ -78,7 +78,7 @@ export const COMMANDS = [
     label: 'Crosshair',
     key: 'x',
     title: 'Show the crosshair',
-    run: (viewer) => viewer.setLook({ crosshair: !viewer.look.crosshair }),
+    run: (viewer) => viewer.look.set({ crosshair: !viewer.look.crosshair }),
     isOn: (viewer) => viewer.look.crosshair,
     can: (viewer) => viewer.hasGl,
   },

@@ -27,11 +27,24 @@ export class Editing {
     this.drawing = drawing;
     this.savedVersion = 0;
     this.isDraft = scene.draft;
-    if (scene.mask_url) {
-      const onChange = () => this.viewer.drawing === drawing && this.told();
+    this.follow(scene);
+    this.told();
+  }
+
+  /** Take the address of a scene for drawings; it may have none for a while. */
+  follow(scene) {
+    const { drawing } = this;
+    if (!drawing || !scene.mask_url) return;
+    if (this.post) this.post.moveTo(scene.mask_url, scene.sequence);
+    else {
+      const onChange = () => this.drawing === drawing && this.told();
       this.post = new MaskPost({ parts: () => drawing.fileParts(), url: scene.mask_url, sequence: scene.sequence, onChange });
     }
-    this.told();
+  }
+
+  /** Whether labels are what the server has of the drawing, by the digest in their name. */
+  isOnScreen(labelsId) {
+    return Boolean(this.post?.receipt) && labelsId.includes(this.post.receipt.sha256);
   }
 
   /** Part with the drawing; what the server lacks of it is still sent. */
@@ -46,12 +59,13 @@ export class Editing {
 
   told() {
     this.viewer.tell('changed', this.hasUnsaved);
-    this.viewer.frame.say(this.post?.trouble ? sentence({ message: this.post.trouble }) : '');
+    this.viewer.frame.sayUnsent(this.post?.trouble ? sentence({ message: this.post.trouble }) : '');
     this.viewer.refresh();
   }
 
   /** Something was drawn. */
   changed(box) {
+    this.viewer.say('');
     this.viewer.stage.refresh(box);
     this.post.changed();
   }

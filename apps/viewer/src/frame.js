@@ -23,6 +23,7 @@ export class Frame {
     this.viewer = viewer;
     this.bars = new Toolbars(viewer);
     this.panel = new Panel(viewer);
+    this.panel.node.prepend(this.bars.saving);
     this.first = el('img', { class: 'first', alt: '' });
     this.progress = el('progress', { 'aria-label': 'Loading', max: 1 });
     this.host = el('div', { class: 'host' });
@@ -33,14 +34,21 @@ export class Frame {
       this.host, this.first, this.shapes, this.tiles,
       el('span', { class: 'convention', title: "The patient's right is on the picture's left" }, 'Radiological'),
       this.progress, this.keys);
-    this.cursor = el('output', { class: 'cursor' });
+    this.cursor = el('div', { class: 'cursor' }); // not read out at every move; `speak` tells where one stays
     this.spoken = el('div', { class: 'unseen', role: 'status', 'aria-live': 'polite' });
     this.notice = el('span', { class: 'notice' });
     this.alert = el('div', { class: 'alert', role: 'alert' });
+    this.unsent = el('div', { class: 'alert', role: 'alert' });
     this.root = el('div', { class: 'viewer' },
-      el('style', {}, css), this.bars.main, this.bars.editing, this.alert,
+      el('style', {}, css), this.bars.main, this.bars.editing, this.alert, this.unsent,
       el('div', { class: 'middle' }, this.stage, this.panel.node),
       el('div', { class: 'status' }, this.cursor, this.notice), this.spoken);
+    this.root.addEventListener('click', (event) => this.returnFocus(event));
+  }
+
+  /** After a click with the mouse the keys belong to the stage again; who uses the keyboard stays on the button. */
+  returnFocus(event) {
+    if (event.detail && this.keys.hidden && event.target.closest('button, input')) this.stage.focus({ preventScroll: true });
   }
 
   /** Begin with the picture that the server drew. */
@@ -86,7 +94,7 @@ export class Frame {
     const original = stage.grid.toOriginal(stage.voxel);
     const mm = stage.positionOf(stage.voxel);
     for (const [view, node] of this.names ?? []) {
-      node.textContent = view === 'render' ? '3D structures' : sliceText(view, counting, original, mm);
+      node.replaceChildren(...(view === 'render' ? ['3D structures'] : sliceText(view, counting, original, mm)));
       node.parentElement.classList.toggle('active', view === activeView && this.names.size > 1);
     }
   }
@@ -99,8 +107,14 @@ export class Frame {
     }, 400);
   }
 
+  /** Say what does not work, until something else is said. */
   say(trouble) {
     this.alert.textContent = trouble;
+  }
+
+  /** Say that drawings do not reach the server. */
+  sayUnsent(trouble) {
+    if (this.unsent.textContent !== trouble) this.unsent.textContent = trouble; // else it would be read out again
   }
 
   /** A way out, beside what was said. */
@@ -126,5 +140,6 @@ export class Frame {
 
 function sliceText(view, counting, original, mm) {
   const place = mm ? ` · ${positionText(mm).split('  ')[AXES[view].w].replace(' mm', '')} mm` : '';
-  return `${VIEW_NAMES[view]} ${counting.indexOf(view, original) + 1}/${counting.count(view)}${place}`;
+  const number = `${VIEW_NAMES[view]} ${counting.indexOf(view, original) + 1}/${counting.count(view)}`;
+  return [number, el('span', { class: 'mm' }, place)];
 }

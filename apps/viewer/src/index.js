@@ -2,9 +2,58 @@
 
 import { Viewer } from './viewer.js';
 
-const KEEP_MS = 10_000; // a page that builds itself anew mounts again within this time
+const KEEP_MS = 300_000;
 const TRIGGERS = new Set(['saved', 'clicked']);
-const viewers = new Map(); // by the key that the page gave
+const entries = new Map(); // by the key that the page gave
+
+/** A viewer, and the component through which it speaks to the page; none while it is off the page. */
+class Entry {
+  constructor(data) {
+    this.told = new Map();
+    this.untold = []; // triggers that came while it was off the page
+    this.component = null;
+    this.viewer = new Viewer(data.scene, data.height, (name, value) => this.tell(name, value));
+  }
+
+  /** Tell the page a value, if it is another one than before; a trigger as often as it happens. */
+  tell(name, value) {
+    const isTrigger = TRIGGERS.has(name);
+    const text = JSON.stringify(value);
+    if (!isTrigger && this.told.get(name) === text) return;
+    if (!isTrigger) this.told.set(name, text);
+    if (!this.component) {
+      if (isTrigger) this.untold.push([name, value]);
+    } else if (isTrigger) this.component.setTriggerValue(name, value);
+    else this.component.setStateValue(name, value);
+  }
+
+  /** Be on a page; one that was left forgot what it was told. */
+  enter(component) {
+    clearTimeout(this.leaving);
+    const isBack = this.hasLeft;
+    this.hasLeft = false;
+    this.component = component;
+    if (!isBack) return;
+    for (const [name, text] of this.told) component.setStateValue(name, JSON.parse(text));
+    this.untold.splice(0).forEach(([name, value]) => component.setTriggerValue(name, value));
+  }
+
+  /**
+   * Be off the page. What was drawn stays, since the server's file of the labels does not hold it; a viewer in which
+   * nothing was drawn is closed after a while.
+   */
+  leave(component, onClose) {
+    if (this.component !== component) return; // a later run has mounted it again
+    this.component = null;
+    this.hasLeft = true;
+    this.viewer.pause();
+    this.leaving = setTimeout(() => {
+      if (this.viewer.post?.version) return;
+      this.viewer.close();
+      onClose();
+    }, KEEP_MS);
+  }
+}
 
 /**
  * Show a scene, in a new viewer or in the one that is there.
@@ -15,41 +64,15 @@ const viewers = new Map(); // by the key that the page gave
  */
 export function mount(component) {
   const { data, parentElement } = component;
-  let entry = viewers.get(data.key);
-  if (!entry) {
-    entry = { told: new Map() };
-    viewers.set(data.key, entry);
-    entry.viewer = new Viewer(data.scene, data.height, (name, value) => tell(entry, name, value));
-    entry.component = component;
-    entry.viewer.open().catch((error) => entry.viewer.fail(error));
-  } else {
-    entry.component = component;
-    entry.viewer.frame.root.style.height = `${data.height}px`;
-    entry.viewer.update(data.scene);
-  }
-  clearTimeout(entry.leaving);
+  const isNew = !entries.has(data.key);
+  if (isNew) entries.set(data.key, new Entry(data));
+  const entry = entries.get(data.key);
   const { root } = entry.viewer.frame;
   if (root.parentNode !== parentElement) parentElement.append(root);
+  root.style.height = `${data.height}px`;
   if (data.scene.test) window.__medseg_viewer = entry.viewer;
-  return () => leave(data.key, entry, component);
-}
-
-/** Tell the page a value, once; a trigger as often as it happens. */
-function tell(entry, name, value) {
-  const text = JSON.stringify(value);
-  if (TRIGGERS.has(name)) entry.component.setTriggerValue(name, value);
-  else if (entry.told.get(name) !== text) {
-    entry.told.set(name, text);
-    entry.component.setStateValue(name, value);
-  }
-}
-
-/** The component left: close the viewer, unless it comes back soon with its strokes. */
-function leave(key, entry, component) {
-  if (entry.component !== component) return; // a later run has mounted it again
-  entry.viewer.post?.flush();
-  entry.leaving = setTimeout(() => {
-    entry.viewer.close();
-    if (viewers.get(key) === entry) viewers.delete(key);
-  }, KEEP_MS);
+  entry.enter(component);
+  if (isNew) entry.viewer.open();
+  else entry.viewer.update(data.scene);
+  return () => entry.leave(component, () => entries.delete(data.key));
 }

@@ -40,7 +40,7 @@ export function listenToKeys(viewer) {
     const key = keyOf(event);
     if (!viewer.stage?.grid || isNeededBy(event.target, key)) return;
     if (isHide(key)) {
-      if (!event.repeat) viewer.setLook({ isHiding: true });
+      if (!event.repeat) viewer.look.set({ isHiding: true });
       take(event);
       return;
     }
@@ -55,10 +55,10 @@ export function listenToKeys(viewer) {
   });
   root.addEventListener('keyup', (event) => {
     if (!isHide(keyOf(event)) || !viewer.look.isHiding || isNeededBy(event.target, keyOf(event))) return;
-    viewer.setLook({ isHiding: false });
+    viewer.look.set({ isHiding: false });
     take(event);
   });
   root.addEventListener('focusout', (event) => {
-    if (viewer.look.isHiding && !root.contains(event.relatedTarget)) viewer.setLook({ isHiding: false });
+    if (viewer.look.isHiding && !root.contains(event.relatedTarget)) viewer.look.set({ isHiding: false });
   });
 }

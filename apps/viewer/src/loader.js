@@ -20,6 +20,7 @@ export class Loader {
   /** Image, labels and overlays of the scene, and the first look at them. A drawing that is given is kept. */
   async loadAll(drawing = null) {
     this.stop();
+    this.isLoading = true;
     this.work = new AbortController();
     const { signal } = this.work;
     const { viewer } = this;
@@ -30,9 +31,9 @@ export class Loader {
     const [image, labels] = await Promise.all([
       fetchBytes(scene.image_url, (share) => frame.showProgress(share && share * (1 - LABEL_SHARE)), signal),
       drawing ?? fetchBytes(scene.labels_url, () => {}, signal),
-    ]).catch(aboutData);
+    ]);
     if (signal.aborted) return;
-    await stage.showImage(image, scene).catch(aboutData);
+    await stage.showImage(image, scene);
     if (signal.aborted) return;
     if (drawing) stage.showDrawing(drawing);
     else this.takeLabels(labels);
@@ -58,7 +59,7 @@ export class Loader {
     try {
       const labels = await fetchBytes(viewer.scene.labels_url, () => {}, this.work.signal);
       this.takeLabels(labels);
-      viewer.showLabels();
+      viewer.look.show();
     } catch (error) {
       if (error.name !== 'AbortError') viewer.say(sentence(error));
     }
@@ -78,6 +79,7 @@ export class Loader {
 
   ready() {
     const { viewer } = this;
+    this.isLoading = false;
     viewer.frame.hideFirst();
     viewer.moved();
     this.ms ??= Math.round(performance.now() - viewer.born);
@@ -98,19 +100,18 @@ export class Loader {
     const names = [...wanted.values()].map(keyOf).join();
     if (names !== this.listed) viewer.frame.panel.showOverlays(viewer.scene.overlays);
     this.listed = names;
-    await Promise.all([...wanted.values()].map((overlay) => this.showOverlay(overlay)));
+    const added = viewer.scene.overlays.filter(({ name }) => !this.shown.has(name));
+    added.forEach((overlay) => this.shown.set(overlay.name, keyOf(overlay)));
+    const { signal } = this.work;
+    const buffers = added.map((overlay) => fetchBytes(overlay.url, () => {}, signal));
+    for (const [n, overlay] of added.entries()) await this.addOverlay(overlay, buffers[n]); // the last one is on top
   }
 
-  async showOverlay(overlay) {
+  async addOverlay(overlay, buffer) {
     const { stage } = this.viewer;
-    if (this.shown.has(overlay.name)) {
-      this.setOverlay(overlay.name, !this.off.has(overlay.name));
-      return;
-    }
-    this.shown.set(overlay.name, keyOf(overlay));
     try {
-      const buffer = await fetchBytes(overlay.url, () => {}, this.work.signal);
-      if (this.shown.get(overlay.name) === keyOf(overlay)) await stage.addOverlay(overlay, buffer);
+      const bytes = await buffer;
+      if (this.shown.get(overlay.name) === keyOf(overlay)) await stage.addOverlay(overlay, bytes);
     } catch (error) {
       this.shown.delete(overlay.name);
       if (error.name !== 'AbortError') this.viewer.say(`${overlay.name}: ${sentence(error)}`);
@@ -128,11 +129,6 @@ export class Loader {
 
 function keyOf(overlay) {
   return overlay && JSON.stringify([overlay.name, overlay.version, overlay.colours]);
-}
-
-/** Mark an error as one of the data, for which another way of drawing would be no help. */
-function aboutData(error) {
-  throw Object.assign(error, { isAboutData: true });
 }
 
 /** An error as a sentence that begins with a capital letter. */

@@ -9,7 +9,7 @@ export class Panel {
     this.rows = new Map();
     this.body = el('tbody');
     this.overlays = el('div', { class: 'overlays' });
-    const all = (isHidden) => () => viewer.hide(viewer.scene.structures.map(({ value }) => value), isHidden);
+    const all = (isHidden) => () => viewer.look.hide(viewer.scene.structures.map(({ value }) => value), isHidden);
     this.node = el('aside', { class: 'panel', 'aria-label': 'Structures' },
       el('table', {},
         el('caption', {}, 'Structures'),
@@ -45,7 +45,7 @@ export class Panel {
       class: 'eye',
       title: 'Show or hide; with Shift show this one alone',
       'aria-label': `Show ${structure.name}`,
-      onclick: (event) => viewer.toggle(structure.value, event.shiftKey),
+      onclick: (event) => viewer.look.toggle(structure.value, event.shiftKey),
     }, eyeIcon());
     const volume = structure.volume_ml === null ? '' : `${millilitres(structure.volume_ml)} mL`;
     const node = el('tr', {},

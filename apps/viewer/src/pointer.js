@@ -114,6 +114,7 @@ export class Pointer {
 
   leave() {
     this.brush.setAttribute('r', 0);
+    this.viewer.post?.flush(); // what the reader does next on the page may need the strokes
     if (this.viewer.stage?.grid) this.viewer.showCursor(this.viewer.stage.voxel);
   }
 

@@ -27,6 +27,12 @@ export class ImageStage {
     this.look = { style: 'fill', isHiding: false, isHidden: () => false };
   }
 
+  /** Take another scene of the same image. */
+  take(scene) {
+    this.scene = scene;
+    this.draw();
+  }
+
   async start() {}
 
   async showImage() {}

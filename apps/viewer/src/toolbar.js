@@ -11,14 +11,15 @@ export class Toolbars {
     this.viewer = viewer;
     this.buttons = new Map();
     this.windows = el('div', { class: 'group', role: 'group', 'aria-label': 'Window' });
-    this.opacity = slider('Opacity of the structures', 0.05, 1, 0.05, (value) => viewer.setLook({ opacity: value }));
+    this.opacity = slider('Opacity of the structures', 0.05, 1, 0.05, (value) => viewer.look.set({ opacity: value }));
     this.size = slider('Diameter of the brush', 1, 60, 1, (value) => viewer.setTool(viewer.tool.name, { size: value }));
     this.tolerance = slider('How much values may differ', 1, 300, 1, (value) =>
       viewer.setTool(viewer.tool.name, { tolerance: value }),
     );
     this.state = el('span', { class: 'state' });
     this.main = bar('Views and windows', [...FIRST_ROW.map((name) => this.group(name)), this.windows]);
-    this.editing = bar('Drawing', [...SECOND_ROW.map((name) => this.group(name)), this.options(), this.saving()]);
+    this.editing = bar('Drawing', [...SECOND_ROW.map((name) => this.group(name)), this.options()]);
+    this.saving = this.savingGroup();
   }
 
   group(name) {
@@ -56,7 +57,7 @@ export class Toolbars {
     return group;
   }
 
-  saving() {
+  savingGroup() {
     const save = this.button(COMMANDS.find(({ id }) => id === 'save'));
     save.classList.add('main');
     return el('div', { class: 'group saving', role: 'group', 'aria-label': 'Save' }, this.state, save);
@@ -70,7 +71,7 @@ export class Toolbars {
       const onclick = () => this.viewer.setWindow([preset.low, preset.high]);
       return { preset, button: el('button', { type: 'button', title, 'aria-pressed': 'false', onclick }, preset.name) };
     });
-    this.readout = el('output', { class: 'readout', title: 'Width and level; drag with the right button to change them' });
+    this.readout = el('span', { class: 'readout', title: 'Width and level; drag with the right button to change them' });
     this.windows.replaceChildren(...this.presets.map(({ button }) => button), this.readout);
   }
 
@@ -92,7 +93,8 @@ export class Toolbars {
     this.tolerance.value = viewer.tool.tolerance;
     this.sizeLabel.hidden = !['paint', 'erase'].includes(viewer.tool.name);
     this.toleranceLabel.hidden = viewer.tool.name !== 'grow';
-    this.editing.hidden = !viewer.canEdit;
+    this.editing.hidden = !viewer.scene.mask_url || (viewer.stage && !viewer.hasGl);
+    this.saving.hidden = this.editing.hidden;
     this.refreshState();
   }
 

@@ -4,12 +4,13 @@ import { Editing } from './editing.js';
 import { Frame } from './frame.js';
 import { webglKind } from './gl_parts.js';
 import { LAYOUTS } from './layout.js';
+import { Look } from './look.js';
 import { Loader, sentence } from './loader.js';
 import { listenToKeys } from './keyboard.js';
 import { heartOf } from './drawing.js';
 import { Counting, positionText } from './planes.js';
 import { Pointer } from './pointer.js';
-import { read, remember } from './preferences.js';
+import { remember } from './preferences.js';
 import { Stepper } from './stepper.js';
 import { GlStage } from './stage_gl.js';
 import { ImageStage } from './stage_images.js';
@@ -20,11 +21,10 @@ const LOST = 'The graphics card gave up: slices come from the server now, and dr
 
 export class Viewer {
   constructor(scene, height, tell) {
-    const kept = read();
     this.born = performance.now();
     this.scene = scene;
     this.tell = tell;
-    this.look = { layout: 'grid', style: 'fill', opacity: 0.5, crosshair: true, ...kept, isHiding: false, hidden: new Set() };
+    this.look = new Look(this);
     this.window = scene.window;
     this.selected = null;
     this.activeView = 'axial';
@@ -84,6 +84,7 @@ export class Viewer {
     this.frame.showFirst(this.scene.first_slice_url);
     this.frame.bars.showPresets(this.scene.presets);
     this.loader.showTexts();
+    this.refresh();
     if (!this.webgl.works) await this.fallBack(NO_WEBGL);
     else await this.drawHere();
   }
@@ -94,16 +95,26 @@ export class Viewer {
     try {
       await this.putUp(new GlStage(this.frame.host, this.calls(), this.webgl.isSlow));
       this.has3D = !this.webgl.isSlow;
-      await this.loader.loadAll(this.drawing);
-    } catch (error) {
-      if (this.isClosed || error.name === 'AbortError') return;
-      if (error.isAboutData) throw error;
+    } catch {
       await this.fallBack(LOST);
+      return;
+    }
+    await this.load(this.drawing);
+  }
+
+  /** Load the scene on the stage that is there. */
+  async load(drawing = null) {
+    try {
+      await this.loader.loadAll(drawing);
+      this.hasFailed = false;
+    } catch (error) {
+      if (!this.isClosed && error.name !== 'AbortError') this.fail(error);
     }
   }
 
   /** What cannot be shown is said in the viewer's own words. */
   fail(error) {
+    this.hasFailed = true; // a scene with new addresses is tried again
     this.frame.progress.hidden = true;
     this.say(sentence(error));
   }
@@ -127,7 +138,7 @@ export class Viewer {
     await this.putUp(new ImageStage(this.frame.host, this.calls(), this.scene));
     this.arrange(voxel);
     this.say(words);
-    if (words === LOST) this.frame.offer('Try again', () => this.drawHere().catch((error) => this.fail(error)));
+    if (words === LOST) this.frame.offer('Try again', () => this.drawHere());
     this.loader.ready();
   }
 
@@ -143,7 +154,7 @@ export class Viewer {
     stage.voxel = stage.grid.fromOriginal(original ?? first);
     if (!original) this.activeView = scene.start?.plane ?? 'axial';
     this.frame.showTiles(stage.tiles);
-    this.showLabels();
+    this.look.show();
     this.refresh();
   }
 
@@ -162,12 +173,15 @@ export class Viewer {
     const old = this.scene;
     this.scene = scene;
     const isOther = (names) => names.some((name) => JSON.stringify(old[name]) !== JSON.stringify(scene[name]));
-    if (isOther(['case', 'image_id'])) return this.reopen();
-    if (isOther(['labels_id'])) this.loader.loadLabels();
+    const isOtherImage = isOther(['case', 'image_id']) || (this.hasFailed && isOther(['image_url']));
+    const isOtherDrawing = isOther(['labels_id']) && !this.editing.isOnScreen(scene.labels_id);
+    if (isOtherImage || (isOtherDrawing && this.loader.isLoading)) return this.reopen();
+    if (this.hasGl && isOtherDrawing) this.loader.loadLabels();
+    else if (!this.hasGl) this.stage?.take(scene);
     if (isOther(['structures'])) this.frame.panel.showStructures(scene.structures);
-    if (isOther(['structures'])) this.showLabels();
+    if (isOther(['structures'])) this.look.show();
     if (isOther(['presets'])) this.frame.bars.showPresets(scene.presets);
-    this.post?.moveTo(scene.mask_url, scene.sequence);
+    this.editing.follow(scene);
     this.loader.showOverlays();
     if (scene.jump && scene.jump.nonce !== old.jump?.nonce) this.jump(scene.jump.voxel);
     this.frame.notice.textContent = scene.notice;
@@ -182,11 +196,19 @@ export class Viewer {
     this.frame.bars.showPresets(this.scene.presets);
     this.editing.leave();
     this.frame.showFirst(this.scene.first_slice_url);
-    if (this.hasGl) return this.loader.loadAll();
+    if (this.hasGl) return this.load();
     this.stage.show(this.scene);
     this.loader.showTexts();
     this.arrange();
     return this.loader.ready();
+  }
+
+  /** Be off the page for a while. */
+  pause() {
+    this.stepper.stopCine();
+    this.pointer.cancel();
+    clearTimeout(this.locating);
+    this.post?.flush();
   }
 
   close() {
@@ -202,6 +224,7 @@ export class Viewer {
   // what the reader does
 
   run(command) {
+    if (!this.stage?.grid && command.id !== 'keys') return;
     if (command.can && !command.can(this)) return;
     if (command.edits && !this.canEdit) return;
     command.run(this);
@@ -223,45 +246,10 @@ export class Viewer {
     this.setLayout(shown[(shown.indexOf(this.look.layout) + 1) % shown.length]);
   }
 
-  setLook(change) {
-    Object.assign(this.look, change);
-    if ('crosshair' in change) this.stage.setCrosshair(change.crosshair);
-    if (!('isHiding' in change)) remember(this.look);
-    this.showLabels();
-  }
-
-  nextStyle() {
-    this.setLook({ style: this.look.style === 'fill' ? 'outline' : 'fill' });
-  }
-
-  addOpacity(by) {
-    this.setLook({ opacity: Math.min(1, Math.max(0.05, Math.round((this.look.opacity + by) * 20) / 20)) });
-  }
-
-  showLabels() {
-    const { structures } = this.scene;
-    this.stage?.setLabels(structures, { ...this.look, isHidden: (value) => this.look.hidden.has(value) });
-    this.refresh();
-  }
-
-  /** Hide structures, or show them. */
-  hide(values, isHidden) {
-    values.forEach((value) => (isHidden ? this.look.hidden.add(value) : this.look.hidden.delete(value)));
-    this.showLabels();
-  }
-
-  toggle(value, alone) {
-    const values = this.scene.structures.map((structure) => structure.value);
-    if (alone) {
-      this.hide(values, true);
-      this.hide([value], false);
-    } else this.hide([value], !this.look.hidden.has(value));
-  }
-
   /** Choose a structure, go to its largest slice, and take its window if it names one. */
   choose(value) {
     const structure = this.scene.structures.find((one) => one.value === value);
-    if (!structure) return;
+    if (!structure || !this.stage?.grid) return;
     this.selected = value;
     const preset = this.scene.presets.find(({ name }) => name === structure.preset);
     if (preset) this.setWindow([preset.low, preset.high]);
@@ -277,7 +265,7 @@ export class Viewer {
 
   setWindow(window) {
     this.window = window;
-    this.stage.setWindow(window);
+    if (this.stage?.grid) this.stage.setWindow(window);
     this.refresh();
   }
 
@@ -389,7 +377,7 @@ export class Viewer {
   }
 
   refresh() {
-    if (!this.stage?.grid) return;
+    if (!this.frame?.bars.presets) return;
     this.frame.stage.dataset.tool = this.tool.name;
     this.frame.stage.dataset.layout = this.look.layout;
     this.frame.bars.refresh();

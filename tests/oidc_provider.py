@@ -18,7 +18,7 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 CLIENT = "medseg-tests"
-CLIENT_SECRET = "not a secret, only this machine hears it"
+CLIENT_SECRET = "not a secret, only this machine hears it"  # noqa: S105
 
 
 @dataclass
@@ -113,33 +113,21 @@ def running_provider(*addresses: str) -> Iterator[Provider]:
             asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
             match parts.path:
                 case "/.well-known/openid-configuration":
-                    self._json(provider.metadata())
+                    _answer_json(self, provider.metadata())
                 case "/jwks":
-                    self._json({"keys": [provider.key.as_dict(private=False)]})
+                    _answer_json(self, {"keys": [provider.key.as_dict(private=False)]})
                 case "/authorize":
-                    self._answer(200, "text/html", _sign_in_page(addresses, parts.query))
+                    _answer(self, 200, "text/html", _sign_in_page(addresses, parts.query))
                 case "/approve" if asked["email"] in addresses:
-                    self.send_response(302)
-                    self.send_header("Location", provider.approve(asked, asked["email"]))
-                    self.end_headers()
+                    _redirect(self, provider.approve(asked, asked["email"]))
                 case _:
-                    self._answer(404, "text/plain", "nothing here")
+                    _answer(self, 404, "text/plain", "nothing here")
 
         def do_POST(self):
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             form = {name: values[-1] for name, values in parse_qs(body).items()}
             tokens = provider.exchange(form, self.headers.get("Authorization", ""))
-            self._json(tokens or {"error": "invalid_grant"}, 200 if tokens else 400)
-
-        def _json(self, content, status=200):
-            self._answer(status, "application/json", json.dumps(content))
-
-        def _answer(self, status, kind, text):
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(text.encode())))
-            self.end_headers()
-            self.wfile.write(text.encode())
+            _answer_json(self, tokens or {"error": "invalid_grant"}, 200 if tokens else 400)
 
         def log_message(self, *_):
             pass
@@ -154,6 +142,25 @@ def running_provider(*addresses: str) -> Iterator[Provider]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _answer_json(handler: BaseHTTPRequestHandler, content: object, status: int = 200) -> None:
+    _answer(handler, status, "application/json", json.dumps(content))
+
+
+def _answer(handler: BaseHTTPRequestHandler, status: int, kind: str, text: str) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Type", kind)
+    handler.send_header("Content-Length", str(len(text.encode())))
+    handler.end_headers()
+    handler.wfile.write(text.encode())
+
+
+def _redirect(handler: BaseHTTPRequestHandler, url: str) -> None:
+    handler.send_response(302)
+    handler.send_header("Location", url)
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
 
 
 def _sign_in_page(addresses: tuple[str, ...], query: str) -> str:

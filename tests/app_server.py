@@ -58,19 +58,19 @@ def running_app(config: ReviewConfig, folder: Path, port: int = 0) -> Iterator[R
     path = folder / "review.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
     command = [sys.executable, "-c", _SCRIPT, str(path), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    app = RunningApp("", process)
-    is_ready = threading.Event()
-    listener = threading.Thread(target=_listen, args=(app, is_ready), daemon=True)
-    listener.start()
-    try:
-        assert is_ready.wait(_START_S), app.said
-        assert app.url, app.said
-        yield app
-    finally:
-        process.terminate()
-        process.wait(_STOP_S)
-        listener.join(_STOP_S)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        app = RunningApp("", process)
+        is_ready = threading.Event()
+        listener = threading.Thread(target=_listen, args=(app, is_ready), daemon=True)
+        listener.start()
+        try:
+            assert is_ready.wait(_START_S), app.said
+            assert app.url, app.said
+            yield app
+        finally:
+            process.terminate()
+            process.wait(_STOP_S)
+            listener.join(_STOP_S)
 
 
 def _listen(app: RunningApp, is_ready: threading.Event) -> None:

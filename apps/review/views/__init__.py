@@ -1,0 +1,1 @@
+"""Scripts that Streamlit runs, one a page."""

@@ -1,0 +1,162 @@
+"""Accepted outlines as a data set that ``medseg plan`` and ``medseg train`` take as it is."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from medseg.core.errors import InputError, LabelError
+from medseg.core.files import atomic_folder, flush_folder, safe_name
+from medseg.core.labels import LabelScheme
+from medseg.core.progress import SILENT, Progress
+from medseg.core.volume import LabelMap, Volume
+from medseg.io.formats import write_label_map, write_multi_label_map, write_volume
+
+from .access import Deed, may_see, require
+from .case_files import CaseFiles
+from .export import Holdings
+from .open_case import OpenCase, open_case, series_of
+from .records import Act, CaseName, Decision, Reader, Verdict, Version
+from .store import Store
+from .worklist import CaseStatus, status_of
+
+MANIFEST, LABELS = "manifest.json", "labels.json"
+LEFT_OUT = "left_out.csv"
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """What was written.
+
+    Attributes:
+        manifest: The file that ``medseg plan`` takes.
+        cases: Names of the cases in it.
+        left_out: Why each other case is not in it.
+    """
+
+    manifest: Path
+    cases: tuple[CaseName, ...]
+    left_out: dict[CaseName, str]
+
+
+def write_training_set(
+    holdings: Holdings, cases: Iterable[CaseFiles], output: Path, actor: Reader, progress: Progress = SILENT
+) -> TrainingSet:
+    """Write image and newest accepted outlines of each accepted case, with a manifest, into a new folder.
+
+    Cases go by their pseudonyms and by a pseudonym of their patient, so that no split parts a patient; of an image that
+    is no DICOM series nobody knows the patient, and it counts as one.
+
+    Args:
+        holdings: Where things are kept.
+        cases: The cases to choose from.
+        output: New folder.
+        actor: Who asks, for the log.
+        progress: Told of each case.
+
+    Raises:
+        InputError: If the actor may not export, the folder is there, or no case is accepted.
+        LabelError: If the cases differ in their structures or channels.
+        MedsegError: If a case cannot be read; nothing is written then.
+        OutputError: If the folder cannot be written.
+    """
+    require(actor, Deed.EXPORT, holdings.config)
+    if output.exists():
+        raise InputError(f"{output.name!r} is there already; name a new folder")
+    seen = [files for files in cases if may_see(actor, files.record)]
+    chosen, left_out = _chosen(holdings.store, seen)
+    if not chosen:
+        raise InputError("no case is accepted yet, so there is nothing to train on")
+    progress.start("training set", len(chosen))
+    rows: list[dict[str, object]] = []
+    schemes: dict[CaseName, LabelScheme] = {}
+    with atomic_folder(output) as folder:
+        for files, version in chosen:
+            case = open_case(files)
+            schemes[files.name] = case.scheme
+            rows.append(_written(folder, holdings, case, version))
+            progress.advance()
+        _check_alike(schemes, rows)
+        _write_lists(folder, next(iter(schemes.values())), rows, left_out)
+        flush_folder(folder)
+    progress.finish()
+    for files, version in chosen:
+        holdings.store.log(Act.EXPORTED, actor, files.name, {"version": version.number, "forms": "training set"})
+    return TrainingSet(output / MANIFEST, tuple(files.name for files, _ in chosen), left_out)
+
+
+def accepted_version(versions: Iterable[Version], decisions: Iterable[Decision]) -> Version | None:
+    """The newest version that a reader's latest decision accepts; None if there is none."""
+    latest = {decision.reader: decision for decision in decisions}
+    accepted = {one.version for one in latest.values() if one.verdict is Verdict.ACCEPTED}
+    return max((one for one in versions if one.number in accepted), key=lambda one: one.number, default=None)
+
+
+def _chosen(store: Store, cases: Iterable[CaseFiles]) -> tuple[list[tuple[CaseFiles, Version]], dict[CaseName, str]]:
+    chosen, left_out = [], {}
+    for files in sorted(cases, key=lambda one: one.name):
+        versions, decisions = store.versions(files.name), store.decisions(files.name)
+        latest = list({decision.reader: decision for decision in decisions}.values())
+        status = status_of(versions, latest)
+        version = accepted_version(versions, decisions)
+        if status is CaseStatus.ACCEPTED and version is not None:
+            chosen.append((files, version))
+        else:
+            left_out[files.name] = f"its status is {status}"
+    return chosen, left_out
+
+
+def _written(folder: Path, holdings: Holdings, case: OpenCase, version: Version) -> dict[str, object]:
+    """The entry of a case in the manifest, its files written."""
+    name, grid = str(case.files.name), case.volume.geometry
+    images = {}
+    for index, channel in enumerate(case.volume.channels):
+        images[channel] = f"images/{safe_name(name)}_{index:04d}.nii.gz"
+        write_volume(folder / images[channel], Volume(case.volume.array[index : index + 1], grid, (channel,)))
+    label = f"labels/{safe_name(name)}.nii.gz"
+    labels = holdings.vault.get(version.sha256, grid)
+    if isinstance(labels, LabelMap):
+        write_label_map(folder / label, labels)
+    else:
+        write_multi_label_map(folder / label, labels)
+    attributes = {"verdict": str(Verdict.ACCEPTED), "version": str(version.number)}
+    return {"id": name, "patient": _patient(holdings, case), "images": images, "label": label, "attributes": attributes}
+
+
+def _patient(holdings: Holdings, case: OpenCase) -> str:
+    series = series_of(case.files)
+    if not series:
+        return str(case.files.name)
+    issuer, _, number = series[0].patient.partition("\0")
+    return holdings.key.patient(issuer, number)
+
+
+def _check_alike(schemes: dict[CaseName, LabelScheme], rows: list[dict[str, object]]) -> None:
+    first = next(iter(schemes.values()))
+    for name, scheme in schemes.items():
+        if (scheme.names, scheme.values, scheme.overlapping) != (first.names, first.values, first.overlapping):
+            raise LabelError(f"case {name} has other structures than the first; export cases of one kind at a time")
+    channels = [tuple(row["images"]) for row in rows if isinstance(row["images"], dict)]
+    if len(set(channels)) > 1:
+        raise LabelError("the cases differ in their channels; export cases of one kind at a time")
+
+
+def _write_lists(
+    folder: Path, scheme: LabelScheme, rows: list[dict[str, object]], left_out: dict[CaseName, str]
+) -> None:
+    values = dict(zip(scheme.names, scheme.values, strict=True))
+    manifest: dict[str, object] = {
+        "name": "reviewed",
+        "labels": values,
+        "overlapping": scheme.overlapping,
+        "cases": rows,
+    }
+    if scheme.ignore is not None:
+        manifest["ignore"] = scheme.ignore
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    (folder / LABELS).write_text(json.dumps(values, indent=1), encoding="utf-8")
+    with (folder / LEFT_OUT).open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream, lineterminator="\n").writerows([("case", "why"), *left_out.items()])
