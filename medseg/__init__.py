@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .core.volume import MultiLabelMap as MultiLabelMap
     from .core.volume import Volume as Volume
     from .data.layouts import open_dataset as open_dataset
+    from .evaluation.attributes import AuditOptions as AuditOptions
     from .inference.bundle import Bundle as Bundle
     from .inference.bundle import read_bundle as read_bundle
     from .inference.predictor import PredictionSettings as PredictionSettings
@@ -38,10 +39,14 @@ if TYPE_CHECKING:
     from .io.formats import write_volume as write_volume
     from .io.label_files import read_outlines as read_outlines
     from .io.studies import find_series as find_series
+    from .metrics.arrays import score_arrays as score_arrays
+    from .metrics.table import ScoreSettings as ScoreSettings
     from .metrics.table import score_case as score_case
     from .pipelines.batch import predict_studies as predict_studies
     from .pipelines.batch import predict_web_studies as predict_web_studies
     from .pipelines.batch import watch_studies as watch_studies
+    from .pipelines.compare import CompareOptions as CompareOptions
+    from .pipelines.compare import compare as compare
     from .pipelines.convert import ConvertOptions as ConvertOptions
     from .pipelines.convert import convert as convert
     from .pipelines.deidentify import DeidentifyOptions as DeidentifyOptions
@@ -62,9 +67,11 @@ __version__ = "0.1.0"
 
 # Where each public name lives; a test holds this table and the imports above together.
 _HOMES = {
+    "AuditOptions": "evaluation.attributes",
     "BatchOptions": "batch.session",
     "Bundle": "inference.bundle",
     "Case": "core.case",
+    "CompareOptions": "pipelines.compare",
     "ConvertOptions": "pipelines.convert",
     "DeidProfile": "config.deid",
     "DeidentifyOptions": "pipelines.deidentify",
@@ -80,9 +87,11 @@ _HOMES = {
     "Region": "core.labels",
     "ResultForm": "batch.outputs",
     "RunConfig": "config.sections",
+    "ScoreSettings": "metrics.table",
     "Segmentation": "core.segmentation",
     "Structure": "core.labels",
     "Volume": "core.volume",
+    "compare": "pipelines.compare",
     "convert": "pipelines.convert",
     "deidentify": "pipelines.deidentify",
     "demo": "pipelines.demo",
@@ -104,6 +113,7 @@ _HOMES = {
     "read_outlines": "io.label_files",
     "read_run_config": "pipelines.train",
     "read_volume": "io.formats",
+    "score_arrays": "metrics.arrays",
     "score_case": "metrics.table",
     "train": "pipelines.train",
     "watch_studies": "pipelines.batch",

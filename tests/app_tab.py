@@ -139,10 +139,13 @@ class Tab:
     def key(self, key: str) -> None:
         self.page.keyboard.press(key)
 
-    @property
-    def case(self) -> str:
-        """The case of the page's address."""
-        return urlsplit(self.page.url).query.removeprefix("case=")
+    def save(self) -> None:
+        """Save what was drawn, and wait until it is a version."""
+        self.viewer.focus()
+        self.key("Control+s")
+        self.read("Saved as version")
+        self.viewer.wait("!v.hasUnsaved && !v.isSaving")
+        self.settle()
 
     def shows(self, case: str) -> None:
         """Wait until the viewer shows a case."""
@@ -161,7 +164,7 @@ class Tab:
 @contextlib.contextmanager
 def tab_of(browser, url: str, **changes) -> Iterator[Tab]:
     """A tab of a browser that knows nothing yet; nothing may have gone wrong when it is left."""
-    context = browser.new_context(viewport=_SIZE, **changes)
+    context = browser.new_context(**{"viewport": _SIZE} | changes)
     tab = Tab(context, url)
     try:
         yield tab

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from medseg.core.case import CaseId
 from medseg.core.geometry import LengthUnit
 from medseg.core.labels import LabelScheme
 from medseg.evaluation.aggregate import summarise
 from medseg.evaluation.intervals import Bootstrap
 from medseg.evaluation.result import Details, Evaluation
+from medseg.evaluation.scores_file import ModelScores
 from medseg.evaluation.settings import Settings
 from medseg.metrics.empties import Status
 from medseg.metrics.table import ScoreSettings, StructureScore
@@ -48,3 +51,25 @@ def evaluation(
     scheme = LabelScheme.from_names({name: value for value, name in enumerate(names, start=1)})
     summaries = summarise(rows, patients, settings.bootstrap)
     return Evaluation(scheme, settings, rows, tuple(unscored), summaries, patients, details or Details())
+
+
+MODELS_QUICK = Bootstrap(resamples=500)
+_SETTINGS = {"nsd_tolerance": {"one": 1.0, "two": 1.0}, "rim": 2.0, "beta": 2.0, "distance_unit": "mm"}
+
+
+def model(name, rows, targets=("one", "two"), patients=None, **settings) -> ModelScores:
+    """What a comparison reads of a model; ``settings`` replace those of its evaluation."""
+    patients = patients or {row.case: f"{name} {row.case}" for row in rows}
+    return ModelScores(name, targets, _SETTINGS | settings, "0.1.0", tuple(rows), patients)
+
+
+def model_rows(gain=0.0, count=12, spread=0.05) -> list[StructureScore]:
+    """Cases ``c0``, ``c1``, … of two structures; the same cases are hard for any gain."""
+    base = np.random.default_rng(0).uniform(0.6, 0.8, (count, 2))
+    own = np.random.default_rng(int(100 * gain) + 1).normal(gain, spread, (count, 2))
+    scores = np.clip(base + own, 0, 1)
+    return [
+        score_row(f"c{case}", name, float(scores[case, place]), distance=float(10 * (1 - scores[case, place])))
+        for case in range(count)
+        for place, name in enumerate(("one", "two"))
+    ]

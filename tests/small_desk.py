@@ -95,6 +95,7 @@ def post(ask: Ask, token: str, body, number: object = 1, **headers) -> httpx.Res
 
 def plain(app, path: str, headers: dict[str, str], scheme="https") -> httpx.Response:
     """One request with just these headers."""
+
     async def answer() -> httpx.Response:
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app), base_url=f"{scheme}://review.example"

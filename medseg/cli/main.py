@@ -11,11 +11,14 @@ import typer
 from medseg.core.errors import MedsegError
 from medseg.core.messages import route_logs
 
+from .app import open_app
 from .arguments import Device, DeviceOption, JsonFlag, read_channels
 from .batch import batch
+from .compare import compare
 from .console import ConsoleProgress, print_error, print_line, print_table
 from .convert import convert
 from .deidentify import deidentify
+from .evaluate import evaluate
 from .listen import listen
 from .review import review
 
@@ -145,33 +148,13 @@ def predict(
     raise typer.Exit(1 if done.failed else 0)
 
 
-@app.command()
-def evaluate(
-    predicted: Annotated[Path, typer.Argument(help="Label maps: a folder, a file, or what `medseg predict` wrote.")],
-    reference: Annotated[Path, typer.Argument(help="What is true: a data set, a folder or a file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of scores.csv, scores.json, report.html.")],
-    labels: Annotated[
-        Path | None, typer.Option(help="JSON that names the label values.", show_default="the data set's")
-    ] = None,
-    tolerance: Annotated[float, typer.Option(min=0, help="Distance that the NSD forgives, in mm.")] = 1.0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that score.")] = 1,
-    as_json: JsonFlag = False,
-) -> None:
-    """Score predictions against references."""
-    from medseg.pipelines.evaluate import EvaluateOptions
-    from medseg.pipelines.evaluate import evaluate as run_evaluate
-
-    options = EvaluateOptions(labels, tolerance, workers=workers)
-    found = run_evaluate(predicted, reference, output, options, ConsoleProgress())
-    print_table(found.summary_rows(), f"{len(found.cases)} cases", as_json=as_json)
-    print_line(f"report: {output / 'report.html'}", as_json=as_json)
-    raise typer.Exit(1 if found.has_failures else 0)
-
-
+app.command()(evaluate)
+app.command()(compare)
 app.command()(batch)
 app.command()(convert)
 app.command()(listen)
 app.command()(deidentify)
+app.command("app")(open_app)
 app.add_typer(review, name="review")
 
 

@@ -9,7 +9,8 @@ counts as one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,33 +21,16 @@ from medseg.core.geometry import LengthUnit
 from medseg.metrics.empties import Status
 from medseg.metrics.table import StructureScore
 
-from .intervals import Bootstrap, Interval, mean_interval
+from .intervals import Bootstrap, Interval, mean_intervals
+from .score_names import CENTRE_LINE, SCORES, Kind
 
 FOREGROUND = "foreground mean"
 """Name of the row that sums up all structures."""
 
-OVERLAPS = ("dice", "iou", "accuracy", "precision", "recall", "specificity")
-DISTANCES = ("hd95", "nsd")
-VOLUMES = ("volume_predicted", "volume_reference", "volume_difference")
-
 AVERAGING = (
     "the foreground mean of a case is the mean over its structures that are not empty on both sides; the score of a "
-    "patient is the mean over the patient's cases; means and intervals are over patients"
+    "patient is the mean over the patient's cases; means, medians and intervals are over patients"
 )
-
-_SCORES: Mapping[str, Callable[[StructureScore], float]] = {
-    "dice": lambda row: row.dice,
-    "iou": lambda row: row.iou,
-    "accuracy": lambda row: row.accuracy,
-    "precision": lambda row: row.precision,
-    "recall": lambda row: row.recall,
-    "specificity": lambda row: row.specificity,
-    "hd95": lambda row: row.diagonal if math.isinf(row.hd95) else row.hd95,
-    "nsd": lambda row: row.nsd,
-    "volume_predicted": lambda row: row.volume_predicted,
-    "volume_reference": lambda row: row.volume_reference,
-    "volume_difference": lambda row: row.volume_difference,
-}
 
 
 @dataclass(frozen=True)
@@ -55,12 +39,14 @@ class Mean:
 
     Attributes:
         value: The mean; NaN if no case has the score.
+        median: The median of the patients; NaN likewise.
         patients: Patients that it averages.
         cases: Cases that it averages.
-        interval: Its confidence interval.
+        interval: Confidence interval of the mean.
     """
 
     value: float
+    median: float
     patients: int
     cases: int
     interval: Interval
@@ -73,8 +59,8 @@ class Summary:
     Attributes:
         structure: Its name; `FOREGROUND` for the mean over structures.
         statuses: How many cases (for the foreground: cases times structures) are in each status.
-        replaced: Infinite distances that count as the image's diagonal in the mean of ``hd95``.
-        means: By name of the score.
+        replaced: Infinite distances that count as the image's diagonal in means of distances.
+        means: By name of the score; without ``cl_dice`` where nobody asked for it.
     """
 
     structure: str
@@ -103,10 +89,13 @@ def summarise(
     summaries = []
     for structure in structures:
         mine = [row for row in rows if row.structure == structure]
-        values = {name: {row.case: score(row) for row in mine} for name, score in _SCORES.items()}
+        is_thin = any(not math.isnan(row.cl_dice) for row in mine)
+        names = [name for name in SCORES if name != CENTRE_LINE or is_thin]
+        values = {name: {row.case: SCORES[name].of(row) for row in mine} for name in names}
         summaries.append(_summary(structure, mine, values, patients, settings))
     if len(structures) > 1:
-        values = {name: foreground(rows, name) for name in (*OVERLAPS, *DISTANCES)}
+        names = [name for name, score in SCORES.items() if score.kind is not Kind.VOLUME and name != CENTRE_LINE]
+        values = {name: foreground(rows, name) for name in names}
         summaries.append(_summary(FOREGROUND, rows, values, patients, settings))
     return tuple(summaries)
 
@@ -120,8 +109,58 @@ def foreground(rows: Sequence[StructureScore], name: str) -> dict[CaseId, float]
     for row in rows:
         scores.setdefault(row.case, [])
         if row.status is not Status.BOTH_EMPTY:
-            scores[row.case].append(_SCORES[name](row))
-    return {case: _mean(values) for case, values in scores.items()}
+            scores[row.case].append(SCORES[name].of(row))
+    return {case: mean(values) for case, values in scores.items()}
+
+
+def by_patient(values: Mapping[CaseId, float], patients: Mapping[CaseId, str]) -> dict[str, float]:
+    """The mean over each patient's cases; without patients none of whose cases has a value."""
+    cases: dict[str, list[float]] = {}
+    for case, value in values.items():
+        if not math.isnan(value):
+            cases.setdefault(patients[case], []).append(value)
+    return {patient: mean(of_one) for patient, of_one in cases.items()}
+
+
+def mean_over_patients(values: Mapping[CaseId, float], patients: Mapping[CaseId, str], settings: Bootstrap) -> Mean:
+    """The mean of a score of each case; NaN is left out."""
+    return means_over_patients({"": values}, patients, settings)[""]
+
+
+def means_over_patients(
+    values: Mapping[str, Mapping[CaseId, float]], patients: Mapping[CaseId, str], settings: Bootstrap
+) -> dict[str, Mean]:
+    """The means of several scores of each case; of each, NaN is left out."""
+    units = {name: by_patient(by_case, patients) for name, by_case in values.items()}
+    intervals = _intervals(units, settings)
+    return {
+        name: Mean(
+            mean(list(of_one.values())),
+            statistics.median(of_one.values()) if of_one else math.nan,
+            len(of_one),
+            sum(not math.isnan(value) for value in values[name].values()),
+            intervals[name],
+        )
+        for name, of_one in units.items()
+    }
+
+
+def _intervals(units: Mapping[str, Mapping[str, float]], settings: Bootstrap) -> dict[str, Interval]:
+    """The interval of each score; those of the same patients are made together."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for name, of_one in units.items():
+        together.setdefault(tuple(of_one), []).append(name)
+    found: dict[str, Interval] = {}
+    for names in together.values():
+        table = np.array([list(units[name].values()) for name in names], np.float64).T
+        found |= dict(zip(names, mean_intervals(table, settings), strict=True))
+    return found
+
+
+def mean(values: Sequence[float]) -> float:
+    """Mean of the values that are there; NaN if there is none."""
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
 
 
 def _summary(
@@ -135,20 +174,5 @@ def _summary(
         structure,
         {status: sum(row.status is status for row in rows) for status in Status},
         sum(math.isinf(row.hd95) for row in rows),
-        {name: _mean_over_patients(by_case, patients, settings) for name, by_case in values.items()},
+        means_over_patients(values, patients, settings),
     )
-
-
-def _mean_over_patients(values: Mapping[CaseId, float], patients: Mapping[CaseId, str], settings: Bootstrap) -> Mean:
-    by_patient: dict[str, list[float]] = {}
-    for case, value in values.items():
-        if not math.isnan(value):
-            by_patient.setdefault(patients[case], []).append(value)
-    units = np.array([_mean(of_one) for of_one in by_patient.values()], dtype=np.float64)
-    cases = sum(map(len, by_patient.values()))
-    return Mean(_mean(units.tolist()), len(units), cases, mean_interval(units, settings))
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else math.nan

@@ -32,7 +32,7 @@ class PairedDifference:
         patients: How many.
         cases: How many.
         left_out: Cases that only one model has a value for, among them such as only one left empty.
-        better, worse, equal: Patients by the sign of their own difference.
+        better, worse, equal: Patients for whom the second model does better, worse or equally well.
     """
 
     structure: str
@@ -57,6 +57,8 @@ def paired_difference(
     other: Mapping[CaseId, float],
     patients: Mapping[CaseId, str],
     settings: Bootstrap,
+    *,
+    higher_is_better: bool = True,
 ) -> PairedDifference:
     """Compare one score of two models.
 
@@ -69,12 +71,14 @@ def paired_difference(
         other: Values of the second.
         patients: Whose case it is.
         settings: How intervals are made; its ``resamples`` and ``seed`` are the test's too.
+        higher_is_better: Whether the larger value is the better one.
     """
     both = [case for case in one if case in other and not math.isnan(one[case]) and not math.isnan(other[case])]
     known = {case for values in (one, other) for case, value in values.items() if not math.isnan(value)}
     units = list(dict.fromkeys(patients[case] for case in both))
     means = np.array([_by_patient(values, both, patients, units) for values in (one, other)]).reshape(2, len(units))
     differences = means[1] - means[0]
+    gains = differences if higher_is_better else -differences
     first, second = (float(side.mean()) if units else math.nan for side in means)
     return PairedDifference(
         structure=names[0],
@@ -88,8 +92,8 @@ def paired_difference(
         patients=len(units),
         cases=len(both),
         left_out=len(known) - len(both),
-        better=int((differences > 0).sum()),
-        worse=int((differences < 0).sum()),
+        better=int((gains > 0).sum()),
+        worse=int((gains < 0).sum()),
         equal=int((differences == 0).sum()),
     )
 
@@ -124,7 +128,7 @@ def sign_flip_test(differences: NDArray[np.float64], settings: Bootstrap) -> flo
     rng, extreme = np.random.default_rng(settings.seed), 0
     for start in range(0, settings.resamples, _BATCH):
         rows = min(_BATCH, settings.resamples - start)
-        signs = rng.integers(0, 2, (rows, count), dtype=np.int8) * 2 - 1
+        signs = rng.integers(0, 2, (rows, count), dtype=np.int8) * 2.0 - 1.0
         extreme += int((np.abs(signs @ differences) >= limit).sum())
     return (extreme + 1) / (settings.resamples + 1)
 

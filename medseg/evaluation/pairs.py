@@ -18,6 +18,9 @@ from medseg.io.label_files import OutlineKind, outline_kind
 
 PREDICTIONS = "predictions.csv"
 _SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix not in (".jpg", ".jpeg", ".dcm"))
+PROBABILITIES = "_probabilities"
+_BESIDE = (PROBABILITIES, "_entropy", "_preview")
+_MAP_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 _SHOWN = 3
 
 
@@ -31,6 +34,7 @@ class Pair:
         predicted: File of the prediction.
         reference: File of the reference.
         files: The case in its data set, if it comes from one; there the images are.
+        probabilities: File of the model's probabilities, a map a target, that lies beside the prediction.
     """
 
     case: CaseId
@@ -38,6 +42,7 @@ class Pair:
     predicted: Path
     reference: Path
     files: CaseFiles | None = None
+    probabilities: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ def match(predicted: Path, reference: Path | Dataset) -> Matching:
     existing(predicted)
     if isinstance(reference, Path) and reference.is_file() and predicted.is_file():
         case = CaseId(image_stem(reference))
-        return Matching((Pair(case, case, predicted, reference),))
+        return Matching((Pair(case, case, predicted, reference, probabilities=_probabilities(predicted)),))
     candidates = _references(reference)
     pairs: dict[str, Pair] = {}
     reasons: dict[str, str] = {}
@@ -98,8 +103,8 @@ def match(predicted: Path, reference: Path | Dataset) -> Matching:
         elif name in pairs:
             raise InputError(f"two predictions belong to case {name!r}; keep one of them")
         else:
-            found = candidates[name]
-            pairs[name] = Pair(CaseId(name), found.patient, one.path, found.label, found.files)
+            found, maps = candidates[name], _probabilities(one.path)
+            pairs[name] = Pair(CaseId(name), found.patient, one.path, found.label, found.files, maps)
     if not pairs:
         raise InputError(_no_match(alone, candidates))
     rest = [] if predicted.is_file() else [name for name in candidates if name not in pairs]
@@ -109,6 +114,8 @@ def match(predicted: Path, reference: Path | Dataset) -> Matching:
 
 def label_files(folder: Path) -> dict[str, Path]:
     """Files of a folder that may hold a label map, by name without suffix.
+
+    Probabilities, entropy and pictures that `medseg predict` lays beside a prediction are none.
 
     Raises:
         InputError: If two of them have one name.
@@ -121,7 +128,18 @@ def label_files(folder: Path) -> dict[str, Path]:
         if name in files:
             raise InputError(f"{folder.name!r} holds two files for {name!r}: {files[name].name} and {path.name}")
         files[name] = path
-    return files
+    return {name: path for name, path in files.items() if not any(_is_beside(name, end, files) for end in _BESIDE)}
+
+
+def _is_beside(name: str, ending: str, files: Mapping[str, Path]) -> bool:
+    return name.endswith(ending) and name.removesuffix(ending) in files
+
+
+def _probabilities(predicted: Path) -> Path | None:
+    """The file of probabilities beside a prediction, as `medseg predict` names it."""
+    stem = image_stem(predicted) + PROBABILITIES
+    named = (predicted.with_name(stem + suffix) for suffix in _MAP_SUFFIXES)
+    return next((path for path in named if path.is_file()), None)
 
 
 def _may_hold_labels(path: Path) -> bool:

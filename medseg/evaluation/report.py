@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from medseg.metrics.empties import Status
-from medseg.metrics.surface import HD95_DEFINITION, NSD_DEFINITION
+from medseg.metrics.surface import ASSD_DEFINITION, HD95_DEFINITION, MASD_DEFINITION, NSD_DEFINITION
 from medseg.metrics.table import StructureScore
 from medseg.render import page
 from medseg.render.page import Cell, Html
 
-from .aggregate import AVERAGING, FOREGROUND, Summary
+from .aggregate import AVERAGING, FOREGROUND
 from .figures import plots
+from .report_details import details
+from .report_means import means, words
 from .result import Evaluation, interval_text, shown, versions
 from .scoring import Problem
 from .worst import WorstCase
 
 _MOST_ROWS, _MOST_NAMED = 2000, 6
-_LACKING = (Status.MISSED, Status.FALSE_POSITIVE, Status.BOTH_EMPTY)
 _WORDS = {
-    Problem.FAILED: "that could not be scored",
-    Problem.NO_PREDICTION: "without a prediction",
-    Problem.NO_REFERENCE: "without a reference",
+    Problem.FAILED: "that could not be scored; in no mean",
+    Problem.NO_CALIBRATION: "whose probabilities could not be used; not in the calibration",
+    Problem.NO_PREDICTION: "without a prediction; in no mean",
+    Problem.NO_REFERENCE: "without a reference; in no mean",
 }
 
 
@@ -30,7 +30,8 @@ def report_page(evaluation: Evaluation, worst: Sequence[WorstCase]) -> str:
     """The page as HTML text."""
     parts = _lead(evaluation) + _problems(evaluation)
     if evaluation.rows:
-        parts += _means(evaluation) + plots(evaluation) + _worst(evaluation, worst) + _cases(evaluation)
+        parts += means(evaluation) + plots(evaluation) + details(evaluation)
+        parts += _worst(evaluation, worst) + _cases(evaluation)
     return page.page("Segmentation scores", parts + _settings(evaluation))
 
 
@@ -42,69 +43,20 @@ def _lead(evaluation: Evaluation) -> list[Html]:
     overall = evaluation.summaries[-1]
     mean = overall.means["dice"]
     what = "mean foreground Dice" if overall.structure == FOREGROUND else f"mean Dice of {overall.structure}"
-    interval = interval_text("dice", mean)
+    interval = interval_text("dice", mean.interval)
     spread = f" ({_level(evaluation)} confidence interval {interval})" if interval else ""
     return [page.paragraph(f"{who}, {what} {shown('dice', mean.value)}{spread}.")]
 
 
 def _problems(evaluation: Evaluation) -> list[Html]:
     parts = []
-    for problem, words in _WORDS.items():
+    for problem, what in _WORDS.items():
         mine = [one for one in evaluation.unscored if one.problem is problem]
         if mine:
             rows = [(one.case, one.message) for one in mine[:_MOST_ROWS]]
             table = page.table(("case", "why"), rows, text_columns=2)
-            parts.append(page.folded(f"{_count(len(mine), 'case')} {words}; in no mean", [table], is_warning=True))
+            parts.append(page.folded(f"{_count(len(mine), 'case')} {what}", [table], is_warning=True))
     return parts
-
-
-def _means(evaluation: Evaluation) -> list[Html]:
-    unit, volume = evaluation.unit.value, evaluation.volume_unit
-    overlaps = (
-        "",
-        "cases",
-        "Dice",
-        "IoU",
-        "precision",
-        "recall",
-        "specificity",
-        "pixel accuracy",
-        *map(_words, _LACKING),
-    )
-    names = ("dice", "iou", "precision", "recall", "specificity", "accuracy")
-    volumes = (f"predicted, {volume}", f"reference, {volume}", f"difference, {volume}")
-    others = ("", f"HD95, {unit}", f"NSD at {evaluation.settings.tolerance:g} {unit}", *volumes)
-    other_names = ("hd95", "nsd", "volume_predicted", "volume_reference", "volume_difference")
-    return [
-        page.heading("Means"),
-        page.table(
-            overlaps,
-            [
-                [one.structure, str(one.means["dice"].cases), *_mean_cells(one, names, ("dice",)), *_states(one)]
-                for one in evaluation.summaries
-            ],
-        ),
-        page.table(
-            others,
-            [
-                [one.structure, *_mean_cells(one, other_names, ("hd95", "nsd", "volume_difference"))]
-                for one in evaluation.summaries
-            ],
-        ),
-        page.paragraph(_reading(evaluation), muted=True),
-    ]
-
-
-def _reading(evaluation: Evaluation) -> str:
-    text = (
-        f"In grey: {_level(evaluation)} bootstrap intervals. A structure that is empty on both sides has no overlap "
-        "and no distance and is left out of those means; one that is missed or falsely found has an overlap of 0."
-    )
-    replaced = max(summary.replaced for summary in evaluation.summaries)  # the foreground's holds all others
-    if not replaced:
-        return text
-    infinite = f"Its distance is infinite; the means of HD95 count the image's diagonal instead ({replaced} in all)."
-    return f"{text} {infinite}"
 
 
 def _worst(evaluation: Evaluation, worst: Sequence[WorstCase]) -> list[Html]:
@@ -131,6 +83,7 @@ def _cases(evaluation: Evaluation) -> list[Html]:
         "Dice",
         "IoU",
         f"HD95, {unit}",
+        f"ASSD, {unit}",
         "NSD",
         f"predicted, {volume}",
         f"reference, {volume}",
@@ -143,8 +96,8 @@ def _cases(evaluation: Evaluation) -> list[Html]:
 
 
 def _case_cells(row: StructureScore) -> list[Cell]:
-    names = ("dice", "iou", "hd95", "nsd", "volume_predicted", "volume_reference")
-    return [row.case, row.structure, _words(row.status), *(shown(name, getattr(row, name)) for name in names)]
+    names = ("dice", "iou", "hd95", "assd", "nsd", "volume_predicted", "volume_reference")
+    return [row.case, row.structure, words(row.status), *(shown(name, getattr(row, name)) for name in names)]
 
 
 def _settings(evaluation: Evaluation) -> list[Html]:
@@ -152,7 +105,9 @@ def _settings(evaluation: Evaluation) -> list[Html]:
     methods = sorted({mean.interval.method.value for one in evaluation.summaries for mean in one.means.values()})
     rows = [
         ("HD95", HD95_DEFINITION),
-        ("NSD", f"{NSD_DEFINITION}; tolerance {evaluation.settings.tolerance:g} {evaluation.unit.value}"),
+        ("ASSD", ASSD_DEFINITION),
+        ("MASD", MASD_DEFINITION),
+        ("NSD", f"{NSD_DEFINITION}; tolerance {_tolerances(evaluation)}"),
         ("averaging", AVERAGING),
         (
             "intervals",
@@ -163,22 +118,12 @@ def _settings(evaluation: Evaluation) -> list[Html]:
     return [page.heading("Settings and definitions"), page.table(("", ""), rows, text_columns=2)]
 
 
-def _mean_cells(summary: Summary, names: Sequence[str], with_interval: Sequence[str]) -> list[Cell]:
-    cells: list[Cell] = []
-    for name in names:
-        mean = summary.means.get(name)
-        interval = interval_text(name, mean) if mean is not None and name in with_interval else None
-        cells.append((shown(name, math.nan if mean is None else mean.value), interval or ""))
-    return cells
-
-
-def _states(summary: Summary) -> list[str]:
-    """How many cases lack the structure; nothing for the foreground, which is no structure."""
-    return ["" if summary.structure == FOREGROUND else str(summary.statuses[status]) for status in _LACKING]
-
-
-def _words(status: Status) -> str:
-    return status.value.replace("_", " ")
+def _tolerances(evaluation: Evaluation) -> str:
+    scores, unit = evaluation.settings.scores, evaluation.unit.value
+    single = [f"{value:g} {unit} of {target}" for target, value in scores.tolerances.items()]
+    if set(scores.tolerances) >= set(evaluation.scheme.targets):
+        return ", ".join(single)
+    return ", ".join([f"{scores.tolerance:g} {unit}{' of the others' if single else ''}", *single])
 
 
 def _level(evaluation: Evaluation) -> str:

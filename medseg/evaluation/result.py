@@ -1,4 +1,4 @@
-"""What an evaluation found, for programs (JSON, CSV) and for the console."""
+"""What an evaluation found, and its short form for the console."""
 
 from __future__ import annotations
 
@@ -15,32 +15,46 @@ from medseg.core.case import CaseId
 from medseg.core.geometry import LengthUnit
 from medseg.core.labels import LabelScheme
 from medseg.metrics.empties import Status
-from medseg.metrics.surface import HD95_DEFINITION, NSD_DEFINITION
 from medseg.metrics.table import StructureScore
 from medseg.render.plots import number
 
-from .aggregate import AVERAGING, DISTANCES, OVERLAPS, VOLUMES, Mean, Summary
-from .intervals import Bootstrap
+from .aggregate import Mean, Summary
+from .audit import Audit
+from .calibration_scores import CalibrationSummary, CaseCalibration
+from .instance_scores import CaseInstances, InstanceSummary
+from .intervals import Interval
+from .score_names import SCORES, Kind
 from .scoring import Problem, Unscored
+from .settings import Settings
+from .whole_map import WholeMap
 
 Cell = str | int | float | None
-_SHARES = (*OVERLAPS, "nsd")
+SMALLEST_P = 0.001
+"""P values below are only called so."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What defines the scores.
+@dataclass(frozen=True, eq=False)
+class Details:
+    """What was measured beside the scores of each structure; empty where it was not.
 
     Attributes:
-        tolerance: Distance that the NSD forgives, in mm (pixels where there is no spacing).
-        bootstrap: How the intervals are made.
+        whole_map: The confusion of structures; None where they may overlap.
+        case_instances: Instances of each case.
+        instances: Of all cases together.
+        case_calibration: Probabilities of each case.
+        calibration: Of all cases together.
+        audit: Dice by subgroups.
     """
 
-    tolerance: float = 1.0
-    bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    whole_map: WholeMap | None = None
+    case_instances: tuple[CaseInstances, ...] = ()
+    instances: tuple[InstanceSummary, ...] = ()
+    case_calibration: tuple[CaseCalibration, ...] = ()
+    calibration: tuple[CalibrationSummary, ...] = ()
+    audit: Audit = field(default_factory=Audit)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation:
     """Scores of all cases, their means, and the cases without scores.
 
@@ -48,9 +62,10 @@ class Evaluation:
         scheme: The structures.
         settings: What defines the scores.
         rows: One a case and structure.
-        unscored: Cases that failed or lack a side.
+        unscored: Cases that failed or lack a side, or whose probabilities could not be used.
         summaries: One a structure, then the foreground mean if there are several.
         patients: Whose case it is.
+        details: What was measured besides.
     """
 
     scheme: LabelScheme
@@ -59,11 +74,12 @@ class Evaluation:
     unscored: tuple[Unscored, ...]
     summaries: tuple[Summary, ...]
     patients: Mapping[CaseId, str]
+    details: Details = field(default_factory=Details)
 
     @property
     def has_failures(self) -> bool:
         """Whether some case could not be scored for an error; a missing side is none."""
-        return any(one.problem is Problem.FAILED for one in self.unscored)
+        return any(one.problem in (Problem.FAILED, Problem.NO_CALIBRATION) for one in self.unscored)
 
     @property
     def cases(self) -> tuple[CaseId, ...]:
@@ -87,48 +103,16 @@ class Evaluation:
             {
                 "structure": one.structure,
                 "cases": one.means["dice"].cases,
-                "Dice": _rounded(one.means["dice"].value, 3),
-                level: interval_text("dice", one.means["dice"], "-"),
-                f"HD95 {self.unit.value}": _rounded(one.means["hd95"].value, 2),
-                "NSD": _rounded(one.means["nsd"].value, 3),
+                "Dice": rounded(one.means["dice"].value, 3),
+                level: interval_text("dice", one.means["dice"].interval, "-"),
+                f"HD95 {self.unit.value}": rounded(one.means["hd95"].value, 2),
+                "NSD": rounded(one.means["nsd"].value, 3),
                 "missed": one.statuses[Status.MISSED],
                 "false": one.statuses[Status.FALSE_POSITIVE],
                 "empty": one.statuses[Status.BOTH_EMPTY],
             }
             for one in self.summaries
         ]
-
-    def case_rows(self) -> list[dict[str, Cell]]:
-        """One flat row a case and structure.
-
-        NaN is None, an infinite distance the text ``inf``; patients are numbered, their pseudonyms stay here.
-        """
-        numbers = {patient: index for index, patient in enumerate(dict.fromkeys(self.patients.values()), start=1)}
-        return [_case_row(row, numbers[self.patients[row.case]]) for row in self.rows]
-
-    def unscored_rows(self) -> list[dict[str, Cell]]:
-        """One row a case without scores, with some of the columns of the others."""
-        return [{"case": one.case, "status": one.problem.value, "message": one.message} for one in self.unscored]
-
-    def to_json(self) -> dict[str, object]:
-        """All of it as plain JSON values."""
-        bootstrap = self.settings.bootstrap
-        return {
-            "settings": {
-                "nsd_tolerance": self.settings.tolerance,
-                "distance_unit": self.unit.value,
-                "volume_unit": self.volume_unit,
-                "resamples": bootstrap.resamples,
-                "confidence_level": bootstrap.level,
-                "seed": bootstrap.seed,
-            },
-            "definitions": {"hd95": HD95_DEFINITION, "nsd": NSD_DEFINITION, "averaging": AVERAGING},
-            "versions": versions(),
-            "structures": {one.name: one.value for one in self.scheme.structures},
-            "summary": [_summary_json(summary) for summary in self.summaries],
-            "cases": self.case_rows(),
-            "unscored": self.unscored_rows(),
-        }
 
 
 def versions() -> dict[str, str]:
@@ -142,72 +126,48 @@ def versions() -> dict[str, str]:
 
 
 def shown(score: str, value: float) -> str:
-    """A value of the named score for people; a dash for NaN."""
+    """A value of the named score for people, three decimals for shares; a dash for NaN."""
     if math.isnan(value):
         return "\N{EN DASH}"
     if math.isinf(value):
         return "\N{INFINITY}"
-    return f"{value:.3f}" if score in _SHARES else number(value)
+    return number(value) if score in SCORES and SCORES[score].kind is not Kind.SHARE else share(value)
 
 
-def interval_text(score: str, mean: Mean, between: str = " to ") -> str | None:
+def share(value: float) -> str:
+    """A share with three decimals and a true minus; a dash for NaN."""
+    return "\N{EN DASH}" if math.isnan(value) else f"{value:.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def p_text(value: float) -> str:
+    """A p value with three decimals; a dash for NaN."""
+    return f"< {SMALLEST_P:g}" if value < SMALLEST_P else share(value)
+
+
+def interval_text(score: str, interval: Interval, between: str = " to ") -> str | None:
     """``0.812 to 0.921``, or None if there is no interval."""
-    low, high = mean.interval.low, mean.interval.high
-    return None if math.isnan(low) else f"{shown(score, low)}{between}{shown(score, high)}"
+    if math.isnan(interval.low):
+        return None
+    return f"{shown(score, interval.low)}{between}{shown(score, interval.high)}"
 
 
-def _case_row(row: StructureScore, patient: int) -> dict[str, Cell]:
-    return {
-        "case": row.case,
-        "patient": patient,
-        "structure": row.structure,
-        "status": row.status.value,
-        **{name: _cell(getattr(row, name)) for name in (*OVERLAPS, *DISTANCES)},
-        "nsd_tolerance": row.tolerance,
-        "distance_unit": row.unit.value,
-        **{name: _cell(getattr(row, name)) for name in VOLUMES},
-        "volume_unit": row.volume_unit,
-        "tp": row.tp,
-        "fp": row.fp,
-        "fn": row.fn,
-        "tn": row.tn,
-    }
+def mean_cell(score: str, mean: Mean | None, *, with_interval: bool = True) -> tuple[str, str]:
+    """A mean and its interval as a cell of a table."""
+    if mean is None:
+        return "\N{EN DASH}", ""
+    return shown(score, mean.value), (interval_text(score, mean.interval) or "") if with_interval else ""
 
 
-CASE_COLUMNS = (
-    "case", "patient", "structure", "status", *OVERLAPS, *DISTANCES, "nsd_tolerance", "distance_unit", *VOLUMES,
-    "volume_unit", "tp", "fp", "fn", "tn", "message",
-)  # fmt: skip
-"""Columns of scores.csv; only a case without scores has a message."""
+def cell(value: float) -> Cell:
+    """A value for a file: NaN is None, an infinite distance the text ``inf``."""
+    return "inf" if math.isinf(value) else finite(value)
 
 
-def _summary_json(summary: Summary) -> dict[str, object]:
-    return {
-        "structure": summary.structure,
-        "statuses": {status.value: count for status, count in summary.statuses.items()},
-        "infinite_hd95_counted_as_image_diagonal": summary.replaced,
-        "means": {name: _mean_json(mean) for name, mean in summary.means.items()},
-    }
+def finite(value: float) -> float | None:
+    """A value that is never infinite; None for NaN."""
+    return None if math.isnan(value) else float(value)
 
 
-def _mean_json(mean: Mean) -> dict[str, Cell]:
-    return {
-        "mean": _cell(mean.value),
-        "low": _cell(mean.interval.low),
-        "high": _cell(mean.interval.high),
-        "interval": mean.interval.method.value,
-        "patients": mean.patients,
-        "cases": mean.cases,
-    }
-
-
-def _cell(value: float) -> Cell:
-    return "inf" if math.isinf(value) else _number(value)
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _rounded(value: float, digits: int) -> float | None:
+def rounded(value: float, digits: int) -> float | None:
+    """A value for the console; None for NaN."""
     return None if math.isnan(value) else round(value, digits)

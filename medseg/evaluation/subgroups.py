@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -82,14 +83,30 @@ def audit_subgroups(
     return tuple(replace(one, p_adjusted=p) for one, p in zip(audits, adjusted, strict=True))
 
 
-def band_of(number: float, edges: Sequence[float]) -> str:
-    """Band of a number, such as ``40 to 59`` for ages and the edges 20, 40, 60; ``under 20`` and ``60 and over``."""
+def band_of(number: float, edges: Sequence[float], *, whole: bool = True) -> str:
+    """Band of a number, such as ``40 to 59`` for ages and the edges 20, 40, 60; ``under 20`` and ``60 and over``.
+
+    Args:
+        number: The number.
+        edges: Lower ends of the bands, ascending.
+        whole: Whether all numbers are whole; else bands are called ``40 to under 60``.
+    """
     place = int(np.searchsorted(edges, number, side="right"))
     if place == 0:
         return f"under {edges[0]:g}"
     if place == len(edges):
         return f"{edges[-1]:g} and over"
-    return f"{edges[place - 1]:g} to {edges[place] - 1:g}"
+    low, high = float(edges[place - 1]), float(edges[place])
+    counts = whole and low.is_integer() and high.is_integer() and low < high - 1
+    return f"{low:g} to {high - 1:g}" if counts else f"{low:g} to under {high:g}"
+
+
+def _order(value: str) -> tuple[float, str]:
+    """Numbers and bands by their size, then other values by name."""
+    if value.startswith("under "):
+        return -math.inf, value
+    leading = re.match(r"-?\d+(\.\d+)?", value)
+    return float(leading.group()) if leading else math.inf, value
 
 
 def _audit(
@@ -99,7 +116,8 @@ def _audit(
     for patient, score in scores.items():
         if values.get(patient):
             by_value.setdefault(values[patient], []).append(score)
-    groups = tuple(_group(value, np.array(mine), settings, fewest) for value, mine in sorted(by_value.items()))
+    ordered = sorted(by_value.items(), key=lambda item: _order(item[0]))
+    groups = tuple(_group(value, np.array(mine), settings, fewest) for value, mine in ordered)
     unknown = len(scores) - sum(one.patients for one in groups)
     judged = [one for one in groups if one.is_judged]
     if len(judged) < 2:

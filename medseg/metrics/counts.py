@@ -12,7 +12,7 @@ from medseg.core.errors import GeometryError, LabelError
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap, Labels, MultiLabelMap
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 17
 _LARGEST_VALUE = (1 << 16) - 1
 
 
@@ -64,7 +64,7 @@ def count_voxels(predicted: Labels, reference: Labels, scheme: LabelScheme) -> V
     """
     check_grids(predicted, reference)
     if isinstance(predicted, LabelMap) and isinstance(reference, LabelMap):
-        return _from_matrix(confusion_matrix(predicted, reference, scheme), scheme)
+        return counts_from_matrix(confusion_matrix(predicted, reference, scheme), scheme)
     return _from_masks(predicted, reference, scheme)
 
 
@@ -79,10 +79,20 @@ def check_grids(predicted: Labels, reference: Labels) -> None:
         raise GeometryError(f"{difference}; bring the prediction to the reference's grid")
 
 
+def check_values(labels: Labels, scheme: LabelScheme, side: str) -> None:
+    """Make sure that a label map holds no value that the scheme lacks; masks go by names and have none.
+
+    Raises:
+        LabelError: If it does; the message calls the label map ``side``.
+    """
+    if isinstance(labels, LabelMap) and not set(np.unique(labels.array).tolist()) <= _known_values(scheme):
+        raise _unknown_values(side, labels, scheme)
+
+
 def confusion_matrix(predicted: LabelMap, reference: LabelMap, scheme: LabelScheme) -> NDArray[np.int64]:
     """Voxels by what was predicted (rows) and what is true (columns).
 
-    A joint histogram in chunks that fit the processor's cache; chunks of nothing but background are only counted.
+    A joint histogram in chunks that fit the processor's cache; voxels that both sides leave empty are only counted.
 
     Returns:
         Shape ``(1 + n, 1 + n)``: background, then the scheme's structures in order. Ignored voxels are left out.
@@ -99,11 +109,10 @@ def confusion_matrix(predicted: LabelMap, reference: LabelMap, scheme: LabelSche
     joint = np.zeros(width * width, dtype=np.int64)
     for start in range(0, rows.size, _CHUNK):
         row, column = rows[start : start + _CHUNK], columns[start : start + _CHUNK]
-        if row.any() or column.any():
-            pairs = _classes(row, table) * np.int32(width) + _classes(column, table)
-            joint += np.bincount(pairs, minlength=width * width)
-        else:
-            joint[0] += row.size
+        seen = (row != 0) | (column != 0)
+        joint[0] += seen.size - np.count_nonzero(seen)
+        pairs = _classes(row[seen], table) * np.int32(width) + _classes(column[seen], table)
+        joint += np.bincount(pairs, minlength=width * width)
     matrix = joint.reshape(width, width)
     for side, labels, unknown in (("prediction", predicted, matrix[-1]), ("reference", reference, matrix[:, -1])):
         if unknown.any():
@@ -140,7 +149,8 @@ def members(scheme: LabelScheme, target: str) -> tuple[str, ...]:
     return next((region.structures for region in scheme.regions if region.name == target), (target,))
 
 
-def _from_matrix(matrix: NDArray[np.int64], scheme: LabelScheme) -> VoxelCounts:
+def counts_from_matrix(matrix: NDArray[np.int64], scheme: LabelScheme) -> VoxelCounts:
+    """Counts for each of the scheme's targets from a confusion matrix of its structures."""
     row_of = {name: row for row, name in enumerate(scheme.names, start=1)}
     tp, predicted, reference = (np.zeros(len(scheme.targets), dtype=np.int64) for _ in range(3))
     for index, target in enumerate(scheme.targets):
@@ -153,8 +163,7 @@ def _from_matrix(matrix: NDArray[np.int64], scheme: LabelScheme) -> VoxelCounts:
 
 def _from_masks(predicted: Labels, reference: Labels, scheme: LabelScheme) -> VoxelCounts:
     for side, labels in (("prediction", predicted), ("reference", reference)):
-        if isinstance(labels, LabelMap) and not _is_known(labels, scheme):
-            raise _unknown_values(side, labels, scheme)
+        check_values(labels, scheme, side)
     ignored = ignored_mask(predicted, reference, scheme)
     counted = np.ones(predicted.geometry.shape, dtype=np.bool_) if ignored is None else ~ignored
     total = np.count_nonzero(counted)
@@ -185,12 +194,12 @@ def _classes(chunk: NDArray[np.integer], table: NDArray[np.int32]) -> NDArray[np
     return classes
 
 
-def _is_known(labels: LabelMap, scheme: LabelScheme) -> bool:
-    return set(np.unique(labels.array).tolist()) <= {0, scheme.ignore, *scheme.values}
+def _known_values(scheme: LabelScheme) -> set[int | None]:
+    return {0, scheme.ignore, *scheme.values}
 
 
 def _unknown_values(side: str, labels: LabelMap, scheme: LabelScheme) -> LabelError:
-    unknown = sorted(set(np.unique(labels.array).tolist()) - {0, scheme.ignore, *scheme.values})
+    unknown = sorted(set(np.unique(labels.array).tolist()) - _known_values(scheme))
     shown = ", ".join(map(str, unknown[:5])) + (", …" if len(unknown) > 5 else "")
     known = ", ".join(f"{one.value} {one.name}" for one in scheme.structures)
     return LabelError(f"the {side} holds label values that the scheme lacks: {shown}; it has {known}")

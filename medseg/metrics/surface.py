@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from medseg.core.errors import GeometryError
 from medseg.core.geometry import Box, Spacing
+
+from .nearest import nearest_distances
 
 Mask = NDArray[np.bool_]
 HD95_DEFINITION = (
@@ -56,12 +57,12 @@ def surface_distances(predicted: Mask, reference: Mask, spacing: Spacing) -> Sur
         raise GeometryError(f"the masks have different shapes: {predicted.shape} and {reference.shape}")
     box = _joint_box(predicted, reference)
     one, other = border(predicted[box]), border(reference[box])
-    return SurfaceDistances(_directed(one, other, spacing), _directed(other, one, spacing))
+    return SurfaceDistances(nearest_distances(one, other, spacing), nearest_distances(other, one, spacing))
 
 
 def border(mask: Mask) -> Mask:
     """Voxels of a mask that have a face neighbour outside it, along the axes that are longer than one voxel."""
-    inner = mask.copy() if max(mask.shape) > 1 else np.zeros_like(mask)
+    inner = mask.copy(order="K") if max(mask.shape) > 1 else np.zeros_like(mask)
     for axis in range(mask.ndim):
         if mask.shape[axis] == 1:
             continue
@@ -124,22 +125,13 @@ def nsd(distances: SurfaceDistances, tolerance: float) -> float:
 
 def _joint_box(one: Mask, other: Mask) -> Box:
     """Box of both masks with a margin of one voxel, so that axes longer than one voxel stay so."""
-    limits = []
-    for axis in range(3):
-        rest = tuple(other_axis for other_axis in range(3) if other_axis != axis)
-        filled = np.flatnonzero(one.any(axis=rest) | other.any(axis=rest))
-        first, last = (filled[0], filled[-1]) if filled.size else (0, 0)
-        limits.append(slice(max(0, int(first) - 1), int(last) + 2))
-    return limits[0], limits[1], limits[2]
+    either = one | other
+    plane: Mask = np.any(either, axis=0)
+    first, second, third = np.any(either, axis=(1, 2)), np.any(plane, axis=1), np.any(plane, axis=0)
+    return _extent(first), _extent(second), _extent(third)
 
 
-def _directed(surface: Mask, target: Mask, spacing: Spacing) -> NDArray[np.float64]:
-    """Distance from each voxel of ``surface``; 0 for those on ``target``, without a search."""
-    apart = np.argwhere(surface & ~target)
-    distances = np.zeros(np.count_nonzero(surface))
-    if not target.any():
-        distances[:] = np.inf
-    elif len(apart):
-        tree = KDTree(np.argwhere(target) * np.array(spacing), balanced_tree=False, compact_nodes=False)
-        distances[: len(apart)] = tree.query(apart * np.array(spacing))[0]
-    return distances
+def _extent(held: Mask | np.bool_) -> slice:
+    places = np.flatnonzero(held)
+    first, last = (int(places[0]), int(places[-1])) if places.size else (0, 0)
+    return slice(max(0, first - 1), last + 2)

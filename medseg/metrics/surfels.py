@@ -16,10 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import KDTree
 
 from medseg.core.errors import GeometryError
 from medseg.core.geometry import Spacing
+
+from .cells import corner_codes, surface_sizes
+from .nearest import nearest_distances
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -63,14 +65,14 @@ def surfel_distances(predicted: Mask, reference: Mask, spacing: Spacing) -> Surf
     if len(axes) < 2:
         raise GeometryError("surface elements need at least two axes of more than one voxel")
     sides = [spacing[axis] for axis in axes]
-    areas = _areas(sides)
+    areas = surface_sizes(np.diag(sides))
     box = _box(predicted | reference)
     flat = tuple(axis for axis in range(3) if axis not in axes)
-    one, other = (_elements(mask[box].squeeze(flat)) for mask in (predicted, reference))
-    points = [np.argwhere(_is_surface(codes, areas)) for codes in (one, other)]
-    forth, back = _nearest(points[0], points[1], sides), _nearest(points[1], points[0], sides)
+    one, other = (corner_codes(mask[box].squeeze(flat)) for mask in (predicted, reference))
+    surface, its_surface = _is_surface(one, areas), _is_surface(other, areas)
+    forth, back = nearest_distances(surface, its_surface, sides), nearest_distances(its_surface, surface, sides)
     first, second = np.argsort(forth, kind="stable"), np.argsort(back, kind="stable")
-    own, its = areas[one[_is_surface(one, areas)]], areas[other[_is_surface(other, areas)]]
+    own, its = areas[one[surface]], areas[other[its_surface]]
     return SurfelDistances(forth[first], own[first], back[second], its[second])
 
 
@@ -101,39 +103,9 @@ def surfel_means(distances: SurfelDistances) -> tuple[float, float]:
     )
 
 
-def _areas(sides: list[float]) -> Floats:
-    """Area of the surface in a cell of eight (four) voxel centres, by the code of those that are inside."""
-    from monai.metrics import utils  # noqa: PLC0415 - loads torch; the only user is somebody who asks for surfels
-
-    if len(sides) == 3:
-        table, _ = utils.create_table_neighbour_code_to_surface_area(tuple(sides))
-    else:
-        table, _ = utils.create_table_neighbour_code_to_contour_length(tuple(sides))
-    return np.asarray(table, np.float64)
-
-
-def _elements(mask: Mask) -> NDArray[np.uint8]:
-    """Code of each corner of the grid: which of its neighbours are inside."""
-    padded = np.pad(mask, 1).astype(np.uint8)
-    weights = 2 ** np.arange(2**mask.ndim - 1, -1, -1).reshape((2,) * mask.ndim)
-    codes = np.zeros([n + 1 for n in mask.shape], np.uint8)
-    for place, weight in np.ndenumerate(weights):
-        codes += padded[tuple(slice(p, p + n) for p, n in zip(place, codes.shape, strict=True))] * np.uint8(weight)
-    return codes
-
-
 def _is_surface(codes: NDArray[np.uint8], areas: Floats) -> Mask:
     mask: Mask = (codes != 0) & (codes != len(areas) - 1)
     return mask
-
-
-def _nearest(points: NDArray[np.int64], others: NDArray[np.int64], sides: list[float]) -> Floats:
-    if not len(others):
-        return np.full(len(points), np.inf)
-    if not len(points):
-        return np.zeros(0)
-    tree = KDTree(others * np.array(sides), balanced_tree=False, compact_nodes=False)
-    return np.asarray(tree.query(points * np.array(sides))[0], np.float64)
 
 
 def _percentile(distances: Floats, areas: Floats, percentile: float) -> float:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from medseg.core.errors import InputError
 from medseg.core.files import atomic_file, write_text
 from medseg.core.progress import SILENT, Progress
-from medseg.evaluation.aggregate import summarise
+from medseg.evaluation.as_json import as_json, json_text
+from medseg.evaluation.assemble import assemble
+from medseg.evaluation.attributes import AuditOptions, gather_attributes
+from medseg.evaluation.case_table import as_csv, as_parquet
 from medseg.evaluation.intervals import Bootstrap
-from medseg.evaluation.pairs import Matching, match
+from medseg.evaluation.pairs import match
 from medseg.evaluation.report import report_page
-from medseg.evaluation.result import CASE_COLUMNS, Evaluation, Settings
+from medseg.evaluation.result import Evaluation
 from medseg.evaluation.schemes import find_scheme, open_reference
-from medseg.evaluation.scoring import Problem, Unscored, score_pairs
+from medseg.evaluation.scoring import Problem, score_pairs
+from medseg.evaluation.settings import Settings
 from medseg.evaluation.worst import worst_cases
+from medseg.metrics.table import ScoreSettings
+
+PARQUET = "scores.parquet"
+_NO_PARQUET = f"{PARQUET} is not written, for lack of pyarrow: pip install 'medseg[parquet]'"
 
 
 @dataclass(frozen=True)
@@ -26,17 +33,21 @@ class EvaluateOptions:
 
     Attributes:
         labels: JSON file with the names of the label values; by default the data set's, or the one beside the files.
-        tolerance: Distance that the NSD forgives, in mm (pixels where there is no spacing).
+        scores: Tolerances of the NSD, width of rims, weight of recall, and which structures are thin.
+        instances: Structures that come several times, such as lesions, which are counted as well.
+        audit: Which subgroups of patients are looked at; by default the attributes of the data set's manifest.
         bootstrap: How confidence intervals are made.
         workers: Processes that score; the result does not depend on it.
         worst: Cases of lowest Dice that the report draws.
     """
 
     labels: Path | None = None
-    tolerance: float = 1.0
+    scores: ScoreSettings = field(default_factory=ScoreSettings)
+    instances: tuple[str, ...] = ()
+    audit: AuditOptions = field(default_factory=AuditOptions)
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     workers: int = 1
-    worst: int = 6
+    worst: int = 10
 
 
 def evaluate(
@@ -46,21 +57,26 @@ def evaluate(
     options: EvaluateOptions | None = None,
     progress: Progress = SILENT,
 ) -> Evaluation:
-    """Score predictions against references and write ``scores.csv``, ``scores.json`` and ``report.html``.
+    """Score predictions against references.
+
+    Writes ``scores.csv``, ``scores.json``, ``report.html``, and ``scores.parquet`` where pyarrow is installed. Where
+    probability maps lie beside the predictions, as `medseg predict --probabilities` writes them, calibration is
+    measured too.
 
     Args:
         predicted: A label map, a folder of them, or what `medseg predict` wrote.
         reference: A data set, a folder of label maps of the same names, or one label map.
         output: Folder of the report; made if it does not exist.
-        options: Names of structures, tolerance, intervals, workers.
+        options: Names of structures, what is measured, intervals, workers.
         progress: Told of each case.
 
     Returns:
         The scores; a case that cannot be scored is in ``unscored`` with its reason.
 
     Raises:
-        InputError: If a path does not exist, nothing matches, millimetres and pixels are mixed, or a worker dies.
-        DataError: If a labels file or a data set is not sound.
+        InputError: If a path does not exist, nothing matches, millimetres and pixels are mixed, a table of attributes
+            does not fit, or a worker dies.
+        DataError: If a labels file or a data set is not sound, or a structure is asked for that is not there.
         OutputError: If the report cannot be written.
     """
     options = options or EvaluateOptions()
@@ -69,29 +85,15 @@ def evaluate(
     references = open_reference(reference, options.labels)
     matching = match(predicted, references)
     scheme = find_scheme(options.labels, references, matching.pairs)
-    outcomes = score_pairs(matching.pairs, scheme, options.tolerance, options.workers, progress)
-    rows = tuple(row for outcome in outcomes if not isinstance(outcome, Unscored) for row in outcome)
-    failed = tuple(outcome for outcome in outcomes if isinstance(outcome, Unscored))
-    patients = {pair.case: pair.patient for pair in matching.pairs}
-    evaluation = Evaluation(
-        scheme,
-        Settings(options.tolerance, options.bootstrap),
-        rows,
-        failed + _unmatched(matching),
-        summarise(rows, patients, options.bootstrap),
-        patients,
-    )
-    pictures = worst_cases(rows, matching.pairs, scheme, options.worst, progress)
-    _write(output, evaluation, report_page(evaluation, pictures))
+    settings = Settings(options.scores, options.instances, options.bootstrap)
+    attributes = gather_attributes(matching.pairs, options.audit)
+    outcomes = score_pairs(matching.pairs, scheme, settings, options.workers, progress)
+    evaluation = assemble(matching, outcomes, scheme, settings, attributes)
+    pictures = worst_cases(evaluation.rows, matching.pairs, scheme, options.worst, progress)
+    _write(output, evaluation, report_page(evaluation, pictures), progress)
     _tell(evaluation, progress)
     progress.finish()
     return evaluation
-
-
-def _unmatched(matching: Matching) -> tuple[Unscored, ...]:
-    unknown = [Unscored(case, Problem.NO_REFERENCE, "no reference of this name") for case in matching.without_reference]
-    missing = [Unscored(case, Problem.NO_PREDICTION, why) for case, why in matching.without_prediction.items()]
-    return (*unknown, *missing)
 
 
 def _tell(evaluation: Evaluation, progress: Progress) -> None:
@@ -99,6 +101,8 @@ def _tell(evaluation: Evaluation, progress: Progress) -> None:
     for one in evaluation.unscored:
         if one.problem is Problem.FAILED:
             progress.note(f"{one.case}: {one.message}")
+        elif one.problem is Problem.NO_CALIBRATION:
+            progress.note(f"{one.case}: no calibration, {one.message}")
     for problem, words in (
         (Problem.NO_PREDICTION, "without a prediction"),
         (Problem.NO_REFERENCE, "without a reference"),
@@ -106,12 +110,21 @@ def _tell(evaluation: Evaluation, progress: Progress) -> None:
         count = sum(one.problem is problem for one in evaluation.unscored)
         if count:
             progress.note(f"{count} {'case' if count == 1 else 'cases'} {words}; in no mean, listed in scores.csv")
+    for name, why in evaluation.details.audit.left_out.items():
+        progress.note(f"no subgroups by {name!r}: {why}")
 
 
-def _write(output: Path, evaluation: Evaluation, report: str) -> None:
-    with atomic_file(output / "scores.csv") as partial, partial.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, CASE_COLUMNS)
-        writer.writeheader()
-        writer.writerows(evaluation.case_rows() + evaluation.unscored_rows())
-    write_text(output / "scores.json", json.dumps(evaluation.to_json(), indent=1, allow_nan=False) + "\n")
+def _write(output: Path, evaluation: Evaluation, report: str, progress: Progress) -> None:
+    _write_bytes(output / "scores.csv", as_csv(evaluation).encode("utf-8"))
+    write_text(output / "scores.json", json_text(as_json(evaluation)))
     write_text(output / "report.html", report)
+    if importlib.util.find_spec("pyarrow") is None:
+        (output / PARQUET).unlink(missing_ok=True)  # an older one would not fit the rest
+        progress.note(_NO_PARQUET)
+    else:
+        _write_bytes(output / PARQUET, as_parquet(evaluation))
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    with atomic_file(path) as partial:
+        partial.write_bytes(content)

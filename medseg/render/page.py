@@ -36,7 +36,7 @@ th { color: var(--muted); font-weight: 600; vertical-align: bottom; white-space:
 .text { text-align: left; }
 td.text { white-space: normal; min-width: 9rem; }
 tr:hover td { background: var(--card); }
-.heat td { min-width: 3.4rem; }
+.heat td { min-width: 2.7rem; padding: .35rem .4rem; }
 .heat tbody th { vertical-align: middle; }
 .heat th.up { vertical-align: bottom; padding: .35rem .2rem; }
 .heat th.up span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap; }

@@ -22,6 +22,21 @@ Naming = Callable[[str], str]
 _DIGITS, _MOST_ENTRIES = 16, 500
 
 
+@dataclass(frozen=True)
+class Disclosed:
+    """What a report tells besides what was measured.
+
+    Attributes:
+        words: What readers wrote.
+        days: When things were done.
+        pictures: The image.
+    """
+
+    words: bool = True
+    days: bool = True
+    pictures: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class CaseReport:
     """What the page says; no identifier is in it.
@@ -35,6 +50,7 @@ class CaseReport:
         decisions: All decisions about the case, the oldest first.
         entries: Numbers of the log's entries about the case.
         naming: What a reader is called.
+        disclosed: What is told besides.
     """
 
     case: OpenCase
@@ -45,9 +61,18 @@ class CaseReport:
     decisions: tuple[Decision, ...]
     entries: tuple[int, ...]
     naming: Naming
+    disclosed: Disclosed = Disclosed()
 
     @classmethod
-    def of(cls, store: Store, case: OpenCase, version: Version, outlines: Segmentation, naming: Naming) -> Self:
+    def of(
+        cls,
+        store: Store,
+        case: OpenCase,
+        version: Version,
+        outlines: Segmentation,
+        naming: Naming,
+        disclosed: Disclosed = Disclosed(),
+    ) -> Self:
         """The report of a version, with what the store knows."""
         name = case.files.name
         return cls(
@@ -59,7 +84,13 @@ class CaseReport:
             tuple(store.decisions(name)),
             tuple(entry.number for entry in store.entries() if entry.case == name),
             naming,
+            disclosed,
         )
+
+    def when(self, seconds: float) -> str:
+        """A time in words; empty where days are not told."""
+        told = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        return told if self.disclosed.days else ""
 
 
 def report_page(report: CaseReport) -> str:
@@ -71,7 +102,9 @@ def report_page(report: CaseReport) -> str:
 def _lead(report: CaseReport) -> list[Html]:
     version = report.version
     what = "the prediction as it came" if version.parent is None else f"by {report.naming(version.author)}"
-    parts = [page.paragraph(f"Version {version.number}, {what}, {_when(version.made)}.")]
+    parts = [
+        page.paragraph(", ".join(filter(None, (f"Version {version.number}", what, report.when(version.made)))) + ".")
+    ]
     about = [one for one in report.decisions if one.version == version.number]
     if about:
         last = about[-1]
@@ -86,6 +119,8 @@ def _lead(report: CaseReport) -> list[Html]:
 
 
 def _pictures(report: CaseReport) -> list[Html]:
+    if not report.disclosed.pictures:
+        return []
     case, labels, scheme = report.case, report.outlines.labels, report.case.scheme
     pictures = [page.photograph(preview(case.volume, labels, scheme), f"version {report.version.number}")]
     if report.version.parent is not None:
@@ -108,15 +143,17 @@ def _structures(report: CaseReport) -> list[Html]:
 
 
 def _history(report: CaseReport) -> list[Html]:
-    versions = [(str(one.number), report.naming(one.author), _when(one.made), one.sha256) for one in report.versions]
+    versions = [
+        (str(one.number), report.naming(one.author), report.when(one.made), one.sha256) for one in report.versions
+    ]
     decisions = [
         (
             str(one.version),
             report.naming(one.reader),
-            _when(one.made),
+            report.when(one.made),
             str(one.verdict),
             str(one.difficulty or ""),
-            one.comment,
+            one.comment if report.disclosed.words else "",
         )
         for one in report.decisions
     ]
@@ -140,10 +177,6 @@ def _made_by(report: CaseReport) -> list[Html]:
         ("written by", f"medseg {medseg.__version__}"),
     ]
     return [page.folded("what it was made of", [page.table(("what", "value"), rows, text_columns=2)])]
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.core.errors import LabelError
-from medseg.core.geometry import LengthUnit
+from medseg.core.geometry import Geometry, LengthUnit
 from medseg.core.labels import Colour
 from medseg.core.segmentation import Segmentation
 from medseg.core.volume import LabelMap
@@ -208,7 +208,7 @@ def disagreements(a: Segmentation, b: Segmentation, most: int = 50) -> list[Disa
     for target, kind, runs in _one_sided(pair):
         fewest = 1 if len(found) < most else found[-1].voxels + 1
         parts = largest_parts(runs, a.geometry.affine[:3, :3], most, fewest)
-        found += [Disagreement(target, kind, _ml(a, part.voxels), part.voxels, part.voxel) for part in parts]
+        found += [Disagreement(target, kind, _ml(a.geometry, part.voxels), part.voxels, part.voxel) for part in parts]
         found = sorted(found, key=lambda one: -one.voxels)[:most]
     return found
 
@@ -226,7 +226,7 @@ def _row(pair: LabelPair, target: str, score: float, voxels: tuple[int, int], na
     """A row; not by ``score_case``, whose other scores take ten times as long, and somebody is waiting."""
     grid, state = pair.reference.geometry, status(*voxels)
     has_size = grid.unit is LengthUnit.MM
-    in_a, in_b = (count * grid.voxel_volume / 1000 if has_size else None for count in voxels)
+    in_a, in_b = (_ml(grid, count) for count in voxels)
     return ComparedTarget(
         target=target,
         status=_PRESENCE[state].format(a=names[0], b=names[1]),
@@ -244,9 +244,8 @@ def _hd95(pair: LabelPair, target: str, state: Status) -> float:
     return hd95(surface_distances(*pair.masks(target), pair.reference.geometry.spacing))
 
 
-def _ml(segmentation: Segmentation, voxels: int) -> float | None:
-    grid = segmentation.geometry
-    return voxels * grid.voxel_volume / 1000 if grid.unit is LengthUnit.MM else None
+def _ml(grid: Geometry, voxels: int) -> float | None:
+    return voxels * (grid.voxel_volume / 1000) if grid.unit is LengthUnit.MM else None
 
 
 def _exclusive_values(pair: LabelPair) -> tuple[NDArray[np.integer], NDArray[np.integer]] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -24,11 +24,11 @@ from medseg.deid.names import INSTANCE, name_of
 from medseg.io.dicom_result import Algorithm, Making, ResultHeader, SourceSeries, derived_uid, read_source
 from medseg.pipelines.deidentify import DeidentifyOptions, deidentify
 
-from .access import Deed, require
-from .case_report import CaseReport, report_page
+from .access import Deed, may_see, require
+from .case_report import CaseReport, Disclosed, report_page
 from .edits import changed_ml
 from .open_case import OpenCase, series_of
-from .records import LOCAL_READER, Act, Reader, Version
+from .records import LOCAL_READER, Act, ModelStamp, Reader, Version
 from .store import Store
 from .vault import Vault
 
@@ -107,22 +107,42 @@ def export_case(holdings: Holdings, case: OpenCase, request: ExportRequest, acto
         DeidError: If an object for release was held back.
         OutputError: If it cannot be written.
     """
-    require(actor, Deed.EXPORT, holdings.config)
+    _check_rights(holdings, case, request, actor)
     version = version_of(holdings.store, case, request.version)
     forms = completed(request.forms)
     product = _product(holdings, case, version, request.mode, forms)
-    folder = _new_folder(holdings.config.folder / EXPORTS, f"{case.files.name}-v{version.number}-{request.mode}")
-    with atomic_folder(folder) as partial_folder:
-        plain = tuple(form for form in forms if not form.is_dicom)
-        write_forms(partial_folder, product, plain)
+    named = f"{case.files.name}-v{version.number}-{request.mode}"
+    with _new_folder(holdings.config.folder / EXPORTS, named) as folder, atomic_folder(folder) as partial_folder:
+        write_forms(partial_folder, product, tuple(form for form in forms if not form.is_dicom))
         _write_dicom(partial_folder, holdings, product, forms, request.mode)
-        report = CaseReport.of(holdings.store, case, version, product.segmentation, _naming(holdings, request.mode))
-        (partial_folder / REPORT).write_text(report_page(report), encoding="utf-8")
+        text = report_page(_report(holdings, case, version, product, request.mode))
+        (partial_folder / REPORT).write_text(text, encoding="utf-8")
         flush_folder(partial_folder)
-    facts: dict[str, str | int | float] = {"version": version.number, "forms": " ".join(request.forms)}
+        _log(holdings, case, request, actor)
+    return folder
+
+
+def _check_rights(holdings: Holdings, case: OpenCase, request: ExportRequest, actor: Reader) -> None:
+    require(actor, Deed.EXPORT, holdings.config)
+    record = case.files.record
+    if not may_see(actor, record):
+        raise InputError("there is no such case here, or no longer; choose one from the work list")
+    if record.owner and request.mode is ExportMode.RETURN:
+        raise InputError("an upload was de-identified, so nothing of it can refer to the original; export for release")
+
+
+def _report(holdings: Holdings, case: OpenCase, version: Version, product: Product, mode: ExportMode) -> CaseReport:
+    """For release without what people wrote, days, and pictures of an image that nobody has searched for text."""
+    is_open = mode is ExportMode.RETURN
+    shown = Disclosed(words=is_open, days=is_open, pictures=is_open or bool(case.files.record.owner))
+    return CaseReport.of(holdings.store, case, version, product.segmentation, _naming(holdings, mode), shown)
+
+
+def _log(holdings: Holdings, case: OpenCase, request: ExportRequest, actor: Reader) -> None:
+    """An export that the log does not tell of is not made."""
+    facts: dict[str, str | int | float] = {"version": request.version, "forms": " ".join(request.forms)}
     facts["mode"] = str(request.mode)
     holdings.store.log(Act.EXPORTED, actor, case.files.name, facts)
-    return folder
 
 
 def version_of(store: Store, case: OpenCase, number: int) -> Version:
@@ -147,11 +167,8 @@ def makings(store: Store, vault: Vault, case: OpenCase, version: Version) -> Map
 
     A version is compared with the last one before it that a model made.
     """
-    by_number = {one.number: one for one in store.versions(case.files.name)}
-    made = version
-    while is_reader(made.author) and made.parent is not None:
-        made = by_number[made.parent]
-    if made is version:
+    made = made_by_model(store, version)
+    if made.number == version.number:
         return {}
     grid = case.volume.geometry
     before = Segmentation(vault.get(made.sha256, grid), case.scheme)
@@ -161,6 +178,28 @@ def makings(store: Store, vault: Vault, case: OpenCase, version: Version) -> Map
         if changed.get(structure.name):
             found[structure.name] = Making.SEMIAUTOMATIC if mask.any() else Making.MANUAL
     return found
+
+
+def made_by_model(store: Store, version: Version) -> Version:
+    """The version itself, or the last one before it that a model made; the first one if none did."""
+    by_number = {one.number: one for one in store.versions(version.case)}
+    while is_reader(version.author) and version.parent is not None:
+        version = by_number[version.parent]
+    return version
+
+
+def model_of(store: Store, case: OpenCase, version: Version) -> ModelStamp:
+    """The model that a version goes back to: the prediction's, or one that was run in the app, as the log has it."""
+    made = made_by_model(store, version)
+    for entry in store.entries():
+        if (
+            entry.act == Act.INFERRED
+            and entry.case == made.case
+            and str(entry.facts.get("kept as")) == str(made.number)
+        ):
+            name, number, digest = (str(entry.facts.get(key, "")) for key in ("model", "version", "digest"))
+            return ModelStamp(name, number, digest)
+    return case.files.record.model
 
 
 def _product(
@@ -174,7 +213,7 @@ def _product(
         case.volume,
         None,
         _source(case) if any(form.is_dicom for form in forms) else None,
-        partial(_header, case, version, makes, reader),
+        partial(_header, version, model_of(holdings.store, case, version), makes, reader),
     )
 
 
@@ -188,10 +227,10 @@ def _source(case: OpenCase) -> SourceSeries:
 
 
 def _header(
-    case: OpenCase, version: Version, makes: Mapping[str, Making], reader: str, form: ResultForm
+    version: Version, model: ModelStamp, makes: Mapping[str, Making], reader: str, form: ResultForm
 ) -> ResultHeader:
-    """The same UIDs whenever the same outlines are exported in the same form."""
-    model, origin = case.files.record.model, f"{case.files.name} {version.sha256} {form}"
+    """The same UIDs whenever the same version is exported in the same form."""
+    origin = f"{version.case} {version.number} {version.sha256} {form}"
     name = model.name or _UNNAMED
     return ResultHeader(
         series_uid=derived_uid(f"series of review {origin}"),
@@ -260,11 +299,22 @@ def _workshop(folder: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _new_folder(parent: Path, name: str) -> Path:
+@contextmanager
+def _new_folder(parent: Path, name: str) -> Iterator[Path]:
+    """A folder of that name, or of one with a number, that nobody else has; gone again if the block fails."""
     parent.mkdir(parents=True, exist_ok=True)
-    taken = {path.name for path in parent.iterdir()}
-    number, free = 1, name
-    while free in taken:
-        number += 1
-        free = f"{name}-{number}"
-    return parent / free
+    folder, number = parent / name, 1
+    while True:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+            folder = parent / f"{name}-{number}"
+        else:
+            break
+    try:
+        yield folder
+    except BaseException:
+        with suppress(OSError):  # only if it is still empty
+            folder.rmdir()
+        raise

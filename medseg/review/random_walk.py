@@ -16,7 +16,7 @@ from scipy.sparse.linalg import cg
 from medseg.core.volume import Volume
 
 Floats = NDArray[np.float64]
-_WEAKEST = 1e-3
+_EDGES, _WEAKEST = 2.0, 1e-3
 _TOLERANCE, _MOST_ROUNDS = 1e-3, 300
 _MEDIAN_TO_DEVIATION = 1.4826
 
@@ -52,7 +52,7 @@ def _neighbourhood(image: Volume) -> sparse.csr_array:
     befores, afters, values = [], [], []
     for axis, unlike in enumerate(_unlikeness(image)):
         nearness = (min(spacing) / spacing[axis]) ** 2
-        values.append(((np.exp(-unlike) + _WEAKEST) * nearness).ravel())
+        values.append(((np.exp(-_EDGES * unlike) + _WEAKEST) * nearness).ravel())
         befores.append(np.delete(numbers, -1, axis).ravel())
         afters.append(np.delete(numbers, 0, axis).ravel())
     places = (np.concatenate([*befores, *afters]), np.concatenate([*afters, *befores]))

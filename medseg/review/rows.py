@@ -53,7 +53,9 @@ def case_values(record: CaseRecord) -> Values:
     """
     if len(record.flags) > _MOST_FLAGS:
         raise InputError(f"a case has {len(record.flags)} flags; at most {_MOST_FLAGS} are kept")
-    flags = [(checked_name("a target", one.target, empty=True), checked_name("a flag", one.text)) for one in record.flags]
+    flags = [
+        (checked_name("a target", one.target, empty=True), checked_name("a flag", one.text)) for one in record.flags
+    ]
     return {
         "name": checked_name("a case's name", record.name),
         "origin": record.origin.value,

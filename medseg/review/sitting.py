@@ -45,6 +45,7 @@ class Sitting:
         pending: Strokes that are not on the screen and that the reader has to decide about, as the case has moved on
             since; mostly None. Meanwhile nothing may be drawn, or they would be lost.
         is_damaged: Whether there are strokes that cannot be read, which have to be discarded.
+        is_restored: Whether the strokes on the screen are from before this sitting.
     """
 
     def __init__(self, records: Records, reader: Reader, opened: OpenedCase) -> None:
@@ -65,12 +66,13 @@ class Sitting:
         targets = case.scheme.targets if isinstance(case.prediction.labels, MultiLabelMap) else (None,)
         self._targets: tuple[str | None, ...] = targets
         self.pending: Draft | None = None
-        self.is_damaged = False
+        self.is_damaged = self.is_restored = False
         draft = self._draft()
         versions = self.versions
         newest = versions[-1]
         if draft is not None and draft.continues(versions, reader, case.volume.geometry):
             self.shown = self._shown_draft(draft, targets[0])
+            self.is_restored = True
         else:
             self.pending = draft
             self.shown = self._screen.show(newest, self._labels(newest), targets[0])
@@ -220,6 +222,7 @@ class Sitting:
         records.drafts.drop(case.files.name, self.reader, draft.sha256)
         if self.pending is None and sha256 in (None, draft.sha256):
             self.shown = self._screen.go_on_from(self.shown, saved, draft.labels)
+            self.is_restored = False
         else:
             self._replace(self._screen.show(saved, draft.labels, self.shown.target))
             self.pending = None
@@ -291,6 +294,7 @@ class Sitting:
 
     def _replace(self, shown: Shown) -> None:
         before, self.shown = self.shown, shown
+        self.is_restored = False
         remove_files(before)
 
 

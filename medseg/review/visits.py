@@ -40,12 +40,17 @@ class Visits:
         if timer is not None:
             timer.cancel()
 
-    def lost(self, number: str) -> None:
-        """The connection to a session is lost."""
+    def lost(self, number: str, then: Callable[[], object] | None = None) -> None:
+        """The connection to a session is lost.
+
+        Args:
+            number: Of the session.
+            then: Called too if it has left.
+        """
         with self._lock:
             if number not in self._here or number in self._away:
                 return
-            timer = threading.Timer(self._grace_s, self._leave, [number])
+            timer = threading.Timer(self._grace_s, self._leave, [number, then])
             timer.daemon = True
             self._away[number] = timer
         timer.start()
@@ -60,12 +65,14 @@ class Visits:
         for number in numbers:
             self._when_gone(number)
 
-    def _leave(self, number: str) -> None:
+    def _leave(self, number: str, then: Callable[[], object] | None) -> None:
         with self._lock:
             if self._away.pop(number, None) is None:
                 return  # it came back while the timer ran
             self._here.discard(number)
         self._when_gone(number)
+        if then is not None:
+            then()
 
 
 @dataclass(eq=False)
@@ -137,12 +144,12 @@ class Kept(Generic[T]):
         return len(self._things)
 
     def _want(self, session: str, key: Hashable, *, is_next: bool) -> _Promise[T]:
-        """Note that a session wants a thing, and let go of what it wanted longest ago."""
+        """Note that a session wants a thing; let go of what it wanted longest ago, never of what it has before it."""
         with self._lock:
             wanted = self._wanted.setdefault(session, OrderedDict())
+            current = next(reversed(wanted), key) if is_next else key
             wanted[key] = None
-            if not is_next:
-                wanted.move_to_end(key)
+            wanted.move_to_end(current)
             while len(wanted) > self._most:
                 wanted.popitem(last=False)
             unwanted = self._unwanted()

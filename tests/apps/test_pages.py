@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from dataclasses import replace
 
 import pytest
@@ -9,17 +11,23 @@ import pytest
 pytest.importorskip("streamlit")
 
 from app_pages import Pages, draw, panel, press, sound, texts, unescaped
-from case_factories import ADMIN, ANN, SENIOR, config_of, entropy_file, folder_source
+from case_factories import ADMIN, ANN, GRID, SENIOR, config_of, entropy_file, folder_source
+from factories import bundle, volume
 from medseg_app import in_use
+from PIL import Image
+from upload_runs import in_this_process
 
 from medseg.config.review import Role
 from medseg.core.errors import InputError
+from medseg.inference.bundle import BundleRecords, write_bundle
+from medseg.io.formats import write_volume
 from medseg.review.desk import open_desk
+from medseg.review.open_case import open_case
 from medseg.review.records import LOCAL_READER, Act, Reader, Verdict
 from medseg.review.worklist import CaseStatus
 
 LOCAL = Reader(LOCAL_READER, Role.ADMIN)
-NAMES = ["work_list", "review", "upload", "audit", "help"]
+NAMES = ["work_list", "review", "upload", "export", "audit", "help"]
 
 
 @pytest.fixture(autouse=True)
@@ -241,6 +249,159 @@ def test_models_are_run_by_those_who_may(open_pages, monkeypatch, tmp_path):
 
 def test_without_a_model_it_says_so(pages, name):
     assert "names no model" in texts(panel(pages.open("review", name), "Model"))
+
+
+def test_a_model_is_run_and_what_it_says_becomes_a_version(open_pages, tmp_path):
+    write_bundle(tmp_path / "bundle", bundle(structures=("liver", "spleen")), BundleRecords({}, {}))
+    pages = open_pages(models=(tmp_path / "bundle",))
+    name = pages.desk.work(LOCAL)[0].record.name
+    tab = press(panel(pages.open("review", name), "Model"), "Run it")
+    while tab.session_state["jobs"]:
+        tab = sound(tab.run())
+    assert [version.author for version in pages.desk.store.versions(name)] == ["prediction", "tiny"]
+    assert [entry.case for entry in pages.desk.store.entries() if entry.act == Act.INFERRED] == [name]
+
+
+def test_a_run_can_be_cancelled(open_pages, tmp_path, monkeypatch):
+    write_bundle(tmp_path / "bundle", bundle(structures=("liver", "spleen")), BundleRecords({}, {}))
+    pages = open_pages(models=(tmp_path / "bundle",))
+    name = pages.desk.work(LOCAL)[0].record.name
+    may_go_on = threading.Event()
+    monkeypatch.setattr(pages.desk.jobs, "_read", lambda files: may_go_on.wait(60) and open_case(files).volume)
+    tab = press(panel(pages.open("review", name), "Model"), "Run it")
+    tab = press(tab, "Cancel")
+    may_go_on.set()
+    while tab.session_state["jobs"]:
+        tab = sound(tab.run())
+    assert len(pages.desk.store.versions(name)) == 1
+
+
+def test_outlines_of_a_case_that_came_without_are_its_prediction(open_pages, tmp_path):
+    write_bundle(tmp_path / "bundle", bundle(structures=("liver", "spleen")), BundleRecords({}, {}))
+    pages = open_pages(replace_source(tmp_path, predictions=None, reference=None), models=(tmp_path / "bundle",))
+    name = pages.desk.work(LOCAL)[0].record.name
+    tab = press(panel(pages.open("review", name), "Model"), "Run it")
+    while tab.session_state["jobs"]:
+        tab = sound(tab.run())
+    files = pages.desk.files(name, LOCAL)
+    assert files.prediction is not None
+    assert files.record.model.name == "tiny"
+    assert files.scheme.names == ("liver", "spleen")
+    assert "**Version 1** is on the screen" in texts(tab)
+
+
+def test_clicks_refine_the_chosen_structure(pages, name):
+    tab = panel(pages.open("review", name), "Refine")
+    assert [one.label for one in tab.selectbox if one.options == ["liver", "spleen"]] == ["Structure"]
+    assert "0 clicks" in texts(tab)
+    seat = pages.desk._seats[next(iter(pages.desk._seats))]
+    seat.refining.click("liver", (4, 4, 4), belongs=True)
+    tab = sound(tab.run())
+    assert "1 click" in texts(tab)
+    assert "0 clicks" in texts(press(tab, "Take the last click back"))
+
+
+def test_a_version_is_exported_and_can_be_taken_away(pages, name):
+    tab = press(panel(pages.open("review", name), "Export"), "Export")
+    (folder,) = (pages.desk.config.folder / "exports").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"labels.nii.gz", "report.html"}
+    assert folder.name in texts(tab)
+    assert [entry.case for entry in pages.desk.store.entries() if entry.act == Act.EXPORTED] == [name]
+
+
+def test_exports_are_for_seniors(pages, name, monkeypatch):
+    act_as(monkeypatch, ANN)
+    assert "made by senior readers" in texts(panel(pages.open("review", name), "Export"))
+    assert "exported by senior readers" in texts(pages.open("export"))
+
+
+def test_accepted_cases_become_a_training_set(pages, name):
+    tab = press(pages.open("export"), "Write the data set")
+    assert "no case is accepted yet" in tab.error[0].value.lower()
+    press(pages.open("review", name), "Accept")
+    tab = press(pages.open("export"), "Write the data set")
+    assert "1 case are in" not in texts(tab)
+    assert tab.code[0].value.startswith("medseg plan exports/training-")
+    assert len(tab.dataframe[0].value) == 1
+
+
+def test_the_agreement_of_readers_is_told(pages, name):
+    assert "No two readers" in texts(pages.open("export"))
+    for reader, verdict in ((ANN, Verdict.ACCEPTED), (SENIOR, Verdict.REJECTED)):
+        pages.desk.sit(reader.name, name, reader).sitting.decide(verdict)
+    assert pages.open("export").dataframe[-1].value["Same verdict"].tolist() == ["0%"]
+
+
+def test_the_outlines_of_several_authors_are_compared(pages, name):
+    sitting = pages.desk.sit("another tab", name, LOCAL).sitting
+    sitting.save(draw(pages.desk, sitting))
+    tab = press(pages.open("review", name), "How far do they agree?")
+    assert tab.dataframe[0].value["Structure"].tolist() == ["liver", "spleen"]
+
+
+def test_an_upload_becomes_a_case_of_the_session(pages, tmp_path, monkeypatch):
+    in_this_process(monkeypatch)
+    write_volume(tmp_path / "mine.nii.gz", volume(GRID))
+    tab = pages.open("upload")
+    tab = sound(tab.segmented_control[0].set_value("Files or archives").run())
+    tab.file_uploader[0].set_value(("Jane_Doe.nii.gz", (tmp_path / "mine.nii.gz").read_bytes(), "application/gzip"))
+    tab = press(sound(tab.run()), "Take them in")
+    assert "Your uploads" in texts(tab), texts(tab)
+    (files,) = [files for files in pages.desk.cases(LOCAL) if files.record.owner]
+    assert files.record.owner == LOCAL_READER
+    assert "Jane" not in texts(tab)
+    opened = press(tab, f":blue[{files.name}]")
+    assert "nothing is outlined yet" in texts(opened)
+    assert [entry.case for entry in pages.desk.store.entries() if entry.act == Act.UPLOADED] == [files.name]
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """Nothing here can tell whether a picture shows text."""
+    in_this_process(monkeypatch)
+    monkeypatch.setattr("medseg.deid.study._finder", lambda: None)
+
+
+def upload_a_picture(pages):
+    """A tab in which a picture was uploaded that may show text."""
+    made = io.BytesIO()
+    Image.new("L", (48, 32), 90).save(made, "PNG")
+    tab = pages.open("upload")
+    tab = sound(tab.segmented_control[0].set_value("Files or archives").run())
+    tab.file_uploader[0].set_value(("picture.png", made.getvalue(), "image/png"))
+    return press(sound(tab.run()), "Take them in")
+
+
+def test_pictures_that_may_show_text_are_shown_as_they_are_to_those_who_decide(pages, unread):
+    tab = upload_a_picture(pages)
+    assert "Held back" in texts(tab)
+    assert "Your uploads" not in texts(tab)
+    tab = press(tab, "Look at it")
+    tab = sound(tab.run())
+    acts = [entry.act for entry in pages.desk.store.entries()]
+    assert acts.count(Act.IDENTIFIERS_SHOWN) == 1, "one look is one entry"
+    tab = press(tab, "There is no text: let through")
+    assert "Your uploads" in texts(tab)
+    assert "Held back" not in texts(tab)
+    assert Act.TEXT_RELEASED in [entry.act for entry in pages.desk.store.entries()]
+
+
+def test_others_see_such_pictures_blanked_and_may_remove_their_own(pages, unread, monkeypatch):
+    act_as(monkeypatch, ANN)
+    tab = upload_a_picture(pages)
+    assert "A senior reader can look at them" in texts(tab)
+    labels = {one.label for one in tab.button}
+    assert not labels & {"Look at it", "There is no text: let through"}
+    assert "Held back" not in texts(press(tab, "Remove"))
+
+
+def test_what_cannot_be_taken_in_is_one_sentence(pages):
+    tab = pages.open("upload")
+    tab = sound(tab.segmented_control[0].set_value("Files or archives").run())
+    tab.file_uploader[0].set_value(("study.zip", b"PK\x03\x04 this is no archive", "application/zip"))
+    tab = press(sound(tab.run()), "Take them in")
+    assert len(tab.error) == 1
+    assert "Your uploads" not in texts(tab)
 
 
 def test_a_reader_does_not_see_the_audit_log(pages, monkeypatch):

@@ -233,7 +233,8 @@ def test_outlines_of_another_grid_are_refused_in_one_sentence(browser):
 
 def test_points_for_a_refinement_are_told_and_shown(browser):
     grid = geometry(SHAPE, (1.5, 1.5, 2.5), "LPS")
-    with shown(browser, ViewerPage(grid, scene=scene_of(grid, takes_clicks=True))) as viewer:
+    view = ViewerPage(grid, scene=scene_of(grid, takes_clicks=True))
+    with shown(browser, view) as viewer:
         viewer.focus()
         viewer.page.keyboard.press("l")
         viewer.page.mouse.click(*viewer.at("axial", 0.4, 0.5))
@@ -249,6 +250,13 @@ def test_points_for_a_refinement_are_told_and_shown(browser):
         x, y = viewer.at("axial", 0.4, 0.5)
         assert ring["x"] + ring["width"] / 2 == pytest.approx(x, abs=8)
         assert ring["y"] + ring["height"] / 2 == pytest.approx(y, abs=8)
+        view.scene = scene_of(grid)
+        viewer.page.evaluate("window.show()")
+        viewer.wait("v.tool.name === 'move'")
+        assert not viewer.page.get_by_role("button", name="Point").is_visible()
+        viewer.focus()
+        viewer.page.keyboard.press("l")
+        assert viewer("v.tool.name") == "move"
 
 
 def test_strokes_outlive_a_graphics_card_that_gives_up(browser):

@@ -18,7 +18,8 @@ from medseg.pipelines.train import TrainResult
 from medseg.training.finish import ValidationScore
 
 COMMANDS = (
-    "inspect", "plan", "train", "predict", "evaluate", "batch", "convert", "listen", "deidentify", "review", "demo",
+    "inspect", "plan", "train", "predict", "evaluate", "compare", "batch", "convert", "listen", "deidentify", "review",
+    "demo",
 )  # fmt: skip
 
 
@@ -42,6 +43,7 @@ def test_every_command_has_help_and_states_defaults(medseg, command):
         ("inspect", "nowhere"),
         ("plan", "nowhere", "-o", "x.yaml"),
         ("evaluate", "nowhere", "nowhere", "-o", "report"),
+        ("compare", "nowhere", "elsewhere", "-o", "out"),
         ("predict", "MODEL", "nowhere", "-o", "out"),
         ("predict", "nowhere", "nowhere", "-o", "out"),
         ("train", "nowhere.yaml", "-o", "run"),
@@ -133,7 +135,8 @@ def test_scores_as_json_are_json(medseg, tmp_path):
     done = medseg("evaluate", "predicted", "reference", "-o", "report", "--json")
     assert done.code == 0
     assert json.loads(done.out)[0]["Dice"] == 1.0
-    assert {path.name for path in (tmp_path / "report").iterdir()} == {"scores.csv", "scores.json", "report.html"}
+    written = {path.name for path in (tmp_path / "report").iterdir()} - {"scores.parquet"}  # needs an extra
+    assert written == {"scores.csv", "scores.json", "report.html"}
 
 
 def test_a_pair_on_different_grids_fails_alone(medseg, tmp_path):
@@ -172,7 +175,7 @@ def test_a_plan_is_written_and_says_what_to_do_next(medseg, tmp_path):
     assert (tmp_path / "run.yaml").exists()
 
 
-@pytest.mark.parametrize("command", ["inspect", "train", "predict", "evaluate", "demo"])
+@pytest.mark.parametrize("command", ["inspect", "train", "predict", "evaluate", "compare", "demo"])
 def test_every_table_can_be_json(medseg, command):
     assert "--json" in medseg(command, "--help").out
 

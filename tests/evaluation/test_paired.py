@@ -31,6 +31,14 @@ def test_difference_is_the_second_minus_the_first_over_patients():
     assert (found.patients, found.cases, found.better, found.worse, found.equal) == (2, 3, 1, 1, 0)
 
 
+def test_smaller_distances_are_better():
+    values, names = ({"a": 3.0, "b": 1.0}, {"a": 2.0, "b": 2.0}), {"a": "a", "b": "b"}
+    found = paired_difference(("liver", "hd95"), *values, names, FEW, higher_is_better=False)
+    assert (found.difference, found.better, found.worse) == (0, 1, 1)
+    three = paired_difference(("liver", "hd95"), {"a": 3.0}, {"a": 1.0}, names, FEW, higher_is_better=False)
+    assert (three.difference, three.better, three.worse) == (-2, 1, 0)
+
+
 def test_cases_that_only_one_model_has_are_left_out_and_counted():
     found = compared([0.5, math.nan, 0.9, math.nan], [0.6, 0.8, math.nan, math.nan])
     assert (found.cases, found.left_out) == (1, 2)

@@ -38,6 +38,19 @@ def test_what_has_no_partner_is_told(tmp_path):
     assert matching.without_reference == ("stranger",)
 
 
+def test_what_predict_lays_beside_a_prediction_is_none(tmp_path):
+    names = ("a.nii.gz", "a_probabilities.nii.gz", "a_entropy.nii.gz", "a_preview.png", "b.nii", "b_probabilities.nrrd")
+    predicted = touch(tmp_path / "predicted", *names, "c_entropy.nii.gz")
+    reference = touch(tmp_path / "reference", "a.nii", "b.nii", "c_entropy.nii", "d.nii")
+    matching = match(predicted, reference)
+    assert [(pair.case, pair.probabilities and pair.probabilities.name) for pair in matching.pairs] == [
+        ("a", "a_probabilities.nii.gz"), ("b", "b_probabilities.nrrd"), ("c_entropy", None)
+    ]  # fmt: skip
+    assert matching.without_reference == ()
+    (pair,) = match(predicted / "a.nii.gz", reference / "d.nii").pairs
+    assert pair.probabilities == predicted / "a_probabilities.nii.gz"
+
+
 def test_two_files_are_a_pair(tmp_path):
     folder = touch(tmp_path / "both", "model.nii.gz", "expert.nii.gz")
     (pair,) = match(folder / "model.nii.gz", folder / "expert.nii.gz").pairs

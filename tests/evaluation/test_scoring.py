@@ -1,14 +1,19 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from factories import geometry, label_map, scheme
 
 from medseg.core.case import CaseId
-from medseg.core.errors import InputError
+from medseg.core.errors import InputError, LabelError
+from medseg.core.volume import MultiLabelMap, Volume
 from medseg.evaluation import scoring
 from medseg.evaluation.pairs import Pair
 from medseg.evaluation.scoring import Problem, Unscored, read_pair, score_pairs
-from medseg.io.formats import write_label_map
-from medseg.metrics.table import score_case
+from medseg.evaluation.settings import Settings
+from medseg.io.formats import write_label_map, write_multi_label_map, write_volume
+from medseg.metrics.table import ScoreSettings, score_case
 
 GRID = geometry((7, 8, 9))
 
@@ -48,7 +53,7 @@ def pairs(tmp_path):
 
 def test_a_case_that_fails_is_a_row_and_the_others_go_on(pairs):
     progress = Steps()
-    outcomes = score_pairs(pairs, scheme(), 1.0, progress=progress)
+    outcomes = score_pairs(pairs, scheme(), progress=progress)
     assert progress.seen == [("scoring", 7), *[1] * 7]
     failed = {one.case: one for one in outcomes if isinstance(one, Unscored)}
     assert list(failed) == ["grid", "values", "broken", "gone"]
@@ -57,18 +62,90 @@ def test_a_case_that_fails_is_a_row_and_the_others_go_on(pairs):
     assert "the prediction holds label values that the scheme lacks: 7" in failed["values"].message
     assert "broken.nii.gz" in failed["broken"].message
     expected = score_case(pairs[0].case, *read_pair(pairs[0], scheme()), scheme())
-    assert outcomes[0] == expected
+    assert outcomes[0].rows == expected
 
 
-def test_two_workers_give_what_one_gives(pairs):
-    assert score_pairs(pairs, scheme(), 1.0, workers=2) == score_pairs(pairs, scheme(), 1.0)
+def test_two_workers_give_what_one_gives(pairs, tmp_path):
+    settings = Settings(ScoreSettings(tolerances={"one": 2.0}, thin=frozenset({"two"})), ("one",))
+    maps = write_maps(tmp_path, "maps", GRID)
+    pairs = [replace(pairs[0], probabilities=maps), *pairs[1:]]
+    alone, shared = (score_pairs(pairs, scheme(), settings, workers=workers) for workers in (1, 2))
+    assert [told(outcome) for outcome in alone] == [told(outcome) for outcome in shared]
+    assert alone[0].calibration
+
+
+def told(outcome):
+    """All that an outcome holds, as something that can be compared."""
+    if isinstance(outcome, Unscored):
+        return outcome
+    instances = [(one.structure, one.matched, one.lesions) for one in outcome.instances]
+    calibration = [(one.structure, one.counts.voxels.tolist(), one.counts.squares) for one in outcome.calibration]
+    return repr(outcome.rows), outcome.confusion.tolist(), instances, calibration, outcome.problem
+
+
+def write_maps(folder, name, grid, change=None):
+    """Probability maps of two structures, as `medseg predict --probabilities` writes them."""
+    array = np.random.default_rng(5).random((2, *grid.shape)).astype(np.float32) / 2
+    if change is not None:
+        array[0, 0, 0, 0] = change
+    path = folder / f"{name}_probabilities.nii.gz"
+    write_volume(path, Volume(array, grid, ("one", "two")))
+    return path
+
+
+def test_a_case_tells_all_that_was_asked_for(pairs, tmp_path):
+    pair = replace(pairs[0], probabilities=write_maps(tmp_path, "maps", GRID.reoriented("PSL")))
+    (outcome,) = score_pairs([pair], scheme(), Settings(instances=("two",)))
+    assert outcome.confusion.shape == (3, 3)
+    assert outcome.confusion.sum() == np.prod(GRID.shape)
+    assert [one.structure for one in outcome.instances] == ["two"]
+    assert outcome.instances[0].detections is not None
+    assert [one.structure for one in outcome.calibration] == ["one", "two"]
+    assert outcome.problem is None
+
+
+@pytest.mark.parametrize(
+    ("grid", "change", "message"),
+    [
+        (GRID, np.nan, "the probability maps hold NaN"),
+        (GRID, 7.0, "the probability maps go from .* to 7; give probabilities from 0 to 1, not logits"),
+        (geometry((7, 8, 8)), None, "probabilities and reference lie on different grids"),
+    ],
+)
+def test_probabilities_that_are_none_cost_the_calibration_only(pairs, tmp_path, grid, change, message):
+    pair = replace(pairs[0], probabilities=write_maps(tmp_path, "maps", grid, change))
+    (outcome,) = score_pairs([pair], scheme(), Settings(instances=("two",)))
+    assert outcome.rows == score_case(pair.case, *read_pair(pair, scheme()), scheme())
+    assert (outcome.calibration, outcome.instances[0].detections) == ((), None)
+    assert outcome.problem.problem is Problem.NO_CALIBRATION
+    assert re.search(message, outcome.problem.message)
+
+
+def test_there_is_a_map_for_each_structure(pairs, tmp_path):
+    pair = replace(pairs[0], probabilities=write_maps(tmp_path, "maps", GRID))
+    (outcome,) = score_pairs([pair], scheme("one", "two", "three"))
+    assert outcome.problem.message == "there are 2 probability maps for one, two, three; one a structure is needed"
+
+
+def test_structures_that_overlap_have_no_confusion(tmp_path):
+    masks = MultiLabelMap(np.ones((2, *GRID.shape), np.bool_), GRID, ("one", "two"))
+    write_multi_label_map(tmp_path / "masks.nii.gz", masks)
+    overlapping = replace(scheme(), overlapping=True)
+    (outcome,) = score_pairs([Pair(CaseId("a"), "a", *[tmp_path / "masks.nii.gz"] * 2)], overlapping)
+    assert outcome.confusion is None
+    assert [row.dice for row in outcome.rows] == [1, 1]
+
+
+def test_a_structure_that_is_not_there_is_refused_before_anything_is_read(pairs):
+    with pytest.raises(LabelError, match="no structure 'lesion' to count instances of"):
+        score_pairs(pairs, scheme(), Settings(instances=("lesion",)))
 
 
 def test_an_axis_that_runs_the_other_way_is_turned(tmp_path):
     reference = label_map(GRID)
     pair = write_pair(tmp_path, "turned", reference.reoriented("PSL"), reference)
-    (rows,) = score_pairs([pair], scheme(), 1.0)
-    assert [row.dice for row in rows] == [1, 1]
+    (outcome,) = score_pairs([pair], scheme())
+    assert [row.dice for row in outcome.rows] == [1, 1]
     assert read_pair(pair, scheme())[0].geometry.is_close(GRID)
 
 
@@ -77,9 +154,7 @@ def test_fractions_are_no_labels(tmp_path, pairs):
 
     soft = np.full(GRID.shape, 0.5, np.float32)
     nibabel.save(nibabel.Nifti1Image(soft, GRID.affine), tmp_path / "soft.nii.gz")
-    (outcome,) = score_pairs(
-        [Pair(CaseId("soft"), "soft", tmp_path / "soft.nii.gz", pairs[0].reference)], scheme(), 1.0
-    )
+    (outcome,) = score_pairs([Pair(CaseId("soft"), "soft", tmp_path / "soft.nii.gz", pairs[0].reference)], scheme())
     assert "holds fractions such as 0.5" in outcome.message
 
 
@@ -87,9 +162,20 @@ def test_lack_of_memory_is_the_cases_failure(pairs, monkeypatch):
     def too_much(*_):
         raise MemoryError
 
-    monkeypatch.setattr(scoring, "score_case", too_much)
-    (outcome,) = score_pairs(pairs[:1], scheme(), 1.0)
+    monkeypatch.setattr(scoring, "score_pair", too_much)
+    (outcome,) = score_pairs(pairs[:1], scheme())
     assert outcome == Unscored(CaseId("case0"), Problem.FAILED, "out of memory; run with fewer workers")
+
+
+def test_lack_of_memory_for_probabilities_costs_the_calibration_only(pairs, tmp_path, monkeypatch):
+    def too_much(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(scoring, "read_volume", too_much)
+    pair = replace(pairs[0], probabilities=write_maps(tmp_path, "maps", GRID))
+    (outcome,) = score_pairs([pair], scheme())
+    assert len(outcome.rows) == 2
+    assert outcome.problem == Unscored(CaseId("case0"), Problem.NO_CALIBRATION, "out of memory; run with fewer workers")
 
 
 def test_a_worker_that_dies_is_said(pairs, monkeypatch):
@@ -98,8 +184,8 @@ def test_a_worker_that_dies_is_said(pairs, monkeypatch):
 
     monkeypatch.setattr(scoring, "ProcessPoolExecutor", dying)
     with pytest.raises(InputError, match="a worker process died, most likely for lack of memory"):
-        score_pairs(pairs[:2], scheme(), 1.0, workers=2)
+        score_pairs(pairs[:2], scheme(), workers=2)
 
 
 def test_nothing_to_score():
-    assert score_pairs([], scheme(), 1.0, workers=4) == ()
+    assert score_pairs([], scheme(), workers=4) == ()

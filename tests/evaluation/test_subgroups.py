@@ -77,3 +77,19 @@ def test_many_attributes_are_corrected_together():
 @pytest.mark.parametrize(("age", "band"), [(12, "under 20"), (20, "20 to 39"), (59, "40 to 59"), (60, "60 and over")])
 def test_ages_fall_into_bands(age, band):
     assert band_of(age, (20, 40, 60)) == band
+
+
+def test_bands_of_other_numbers():
+    assert [band_of(value, (18.5, 25.0), whole=False) for value in (18.4, 18.5, 25.0)] == [
+        "under 18.5", "18.5 to under 25", "25 and over"
+    ]  # fmt: skip
+    assert band_of(1, (1, 2, 3)) == "1 to under 2"
+
+
+def test_groups_stand_in_the_order_of_their_numbers():
+    scores = {f"p{index}": 0.5 for index in range(6)}
+    bands = ["80 and over", "under 20", "20 to 39", "100 and over", "female", "3"]
+    (audit,) = audit_subgroups(scores, {"band": dict(zip(scores, bands, strict=True))}, FEW)
+    assert [one.value for one in audit.groups] == [
+        "under 20", "3", "20 to 39", "80 and over", "100 and over", "female"
+    ]  # fmt: skip

@@ -35,7 +35,7 @@ def pairs(tmp_path):
 
 
 def test_the_lowest_dice_comes_first_and_pictures_survive_a_bad_image(pairs):
-    rows = [row for rows in score_pairs(pairs, scheme("one"), 1.0) for row in rows]
+    rows = [row for outcome in score_pairs(pairs, scheme("one")) for row in outcome.rows]
     drawn = worst_cases(rows, pairs, scheme("one"), most=4)
     assert [one.case for one in drawn] == ["by 4", "by 3", "by 2", "by 1"]
     assert drawn[0].dice == pytest.approx(2 / 6)

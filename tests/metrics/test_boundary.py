@@ -1,5 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from medseg.core.errors import GeometryError
 from medseg.metrics.boundary import boundary_iou, rim
@@ -25,6 +29,29 @@ def test_the_width_is_in_millimetres():
 
 def test_the_edge_of_the_image_is_outside():
     assert rim(np.ones((5, 5, 5), bool), PIXELS, 1.0).sum() == 5**3 - 3**3
+
+
+def by_distance_transform(mask, spacing, width):
+    """The definition: the distance of each voxel to the nearest one outside."""
+    inside = np.pad(mask, [(int(n > 1),) * 2 for n in mask.shape])
+    depth = ndimage.distance_transform_edt(inside, sampling=spacing)
+    return mask & (depth <= width)[tuple(slice(int(n > 1), int(n > 1) + n) for n in mask.shape)]
+
+
+@given(
+    hnp.arrays(np.bool_, hnp.array_shapes(min_dims=3, max_dims=3, max_side=9)),
+    st.tuples(*[st.floats(0.3, 4)] * 3), st.floats(0.1, 9),
+)  # fmt: skip
+def test_a_rim_is_what_the_distance_transform_says(mask, spacing, width):
+    if max(mask.shape) > 1:
+        assert np.array_equal(rim(mask, spacing, width), by_distance_transform(mask, spacing, width))
+
+
+@pytest.mark.parametrize("width", [0.5, 1.0, 2.0, 3.0, 40.0, 1e6])
+def test_narrow_and_wide_rims_of_a_large_mask(width):
+    mask = np.indices((40, 40, 30)).sum(axis=0) % 29 > 3
+    spacing = (0.8, 0.9, 2.0)
+    assert np.array_equal(rim(mask, spacing, width), by_distance_transform(mask, spacing, width))
 
 
 def test_missing_sides():

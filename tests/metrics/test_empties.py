@@ -36,7 +36,21 @@ def test_status(in_predicted, in_reference, status):
 
 def test_both_empty_has_no_overlap_and_no_distance():
     row = score(False, False)
-    assert all(math.isnan(x) for x in (row.dice, row.iou, row.precision, row.recall, row.hd95, row.nsd))
+    empty = (
+        "dice",
+        "iou",
+        "precision",
+        "recall",
+        "f_beta",
+        "mcc",
+        "balanced_accuracy",
+        "hd",
+        "hd95",
+        "assd",
+        "masd",
+        "nsd",
+    )
+    assert all(math.isnan(getattr(row, name)) for name in (*empty, "boundary_iou", "cl_dice"))
     assert (row.accuracy, row.specificity, row.volume_difference) == (1, 1, 0)
 
 
@@ -44,7 +58,8 @@ def test_both_empty_has_no_overlap_and_no_distance():
 def test_missed_and_false_positive_are_the_worst(sides):
     row = score(*sides)
     assert (row.dice, row.iou, row.precision, row.recall, row.nsd) == (0, 0, 0, 0, 0)
-    assert row.hd95 == math.inf
+    assert (row.hd, row.hd95, row.assd, row.masd) == (math.inf,) * 4
+    assert (row.f_beta, row.mcc, row.boundary_iou) == (0, 0, 0)
 
 
 def test_a_reference_that_fills_the_image_has_no_specificity():

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from medseg.core.geometry import Geometry
 from medseg.core.volume import LabelMap
-from medseg.metrics.table import score_case
+from medseg.metrics.table import ScoreSettings, score_case
 
 
 def blobs(shape, seed):
@@ -67,6 +67,6 @@ def test_distances_equal_monai(shape, spacing):
     spacing = spacing[:2] if flat else spacing
     hd95 = compute_hausdorff_distance(*batches, percentile=95, spacing=spacing)[0]
     nsd = compute_surface_dice(*batches, class_thresholds=[1.2] * 3, spacing=spacing)[0]
-    for index, row in enumerate(score_case("case", predicted, reference, scheme("a", "b", "c"), tolerance=1.2)):
+    for index, row in enumerate(score_case("case", predicted, reference, scheme("a", "b", "c"), ScoreSettings(1.2))):
         assert row.hd95 == pytest.approx(float(hd95[index]), rel=1e-5)
         assert row.nsd == pytest.approx(float(nsd[index]), rel=1e-5)

@@ -13,7 +13,7 @@ import pytest
 from medseg.core.geometry import Geometry
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap
-from medseg.metrics.table import score_case
+from medseg.metrics.table import ScoreSettings, score_case
 
 SCHEME = LabelScheme.from_names({"one": 1})
 
@@ -22,7 +22,7 @@ def score(predicted, reference, spacing=(1.0, 1.0, 1.0), tolerance=1.0):
     shape = tuple(np.atleast_3d(predicted).shape)
     grid = Geometry.from_spacing(shape, spacing)
     maps = [LabelMap(np.atleast_3d(mask).astype(np.uint8), grid) for mask in (predicted, reference)]
-    (row,) = score_case("case", *maps, SCHEME, tolerance)
+    (row,) = score_case("case", *maps, SCHEME, ScoreSettings(tolerance))
     return row
 
 

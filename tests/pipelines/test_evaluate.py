@@ -7,19 +7,25 @@ import re
 import numpy as np
 import pytest
 import SimpleITK
-from factories import ball, geometry
+from factories import ball, bundle, geometry, label_map, volume
 from PIL import Image
 
-from medseg.core.errors import InputError, OutputError
+from medseg.core.errors import InputError, LabelError, OutputError
 from medseg.core.geometry import Geometry
 from medseg.core.volume import LabelMap, MultiLabelMap, Volume
+from medseg.evaluation.as_json import as_json
+from medseg.evaluation.attributes import AuditOptions
 from medseg.evaluation.intervals import Bootstrap
+from medseg.inference.bundle import BundleRecords, write_bundle
+from medseg.inference.predictor import PredictionSettings
 from medseg.io.formats import write_label_map, write_multi_label_map, write_volume
+from medseg.metrics.table import ScoreSettings
 from medseg.pipelines.evaluate import EvaluateOptions, evaluate
+from medseg.pipelines.predict import PredictOptions, predict
 
 GRID = Geometry(geometry((24, 24, 12), (1.0, 1.0, 2.0)).shape, geometry((24, 24, 12), (1.0, 1.0, 2.0)).affine)
 QUICK = EvaluateOptions(bootstrap=Bootstrap(resamples=200), worst=2)
-OUTPUTS = ["report.html", "scores.csv", "scores.json"]
+OUTPUTS = ["report.html", "scores.csv", "scores.json", "scores.parquet"]
 
 
 def organs(shift=0, spleen=True):
@@ -67,7 +73,7 @@ def test_a_data_set_from_end_to_end(study, tmp_path):
     assert float(rows[0]["volume_reference"]) == pytest.approx(np.sum(organs().array == 1) * 2 / 1000)
     assert (rows[3]["hd95"], rows[5]["dice"]) == ("inf", "")
     assert not found.has_failures
-    assert json.loads((tmp_path / "report" / "scores.json").read_text()) == found.to_json()
+    assert json.loads((tmp_path / "report" / "scores.json").read_text()) == as_json(found)
     page = (tmp_path / "report" / "report.html").read_text()
     assert page.count("data:image/png") == 2
     assert "without its image" not in page
@@ -123,7 +129,7 @@ def test_patients_of_a_manifest_are_the_unit_and_stay_unnamed(study, tmp_path):
     assert (found.summaries[0].means["dice"].patients, found.summaries[0].means["dice"].cases) == (2, 3)
     assert [row["patient"] for row in table(tmp_path / "report")] == ["1", "1", "1", "1", "2", "2"]
     for name in OUTPUTS:
-        assert "MARKER" not in (tmp_path / "report" / name).read_text()
+        assert b"MARKER" not in (tmp_path / "report" / name).read_bytes()
 
 
 def test_photographs_are_scored_in_pixels(tmp_path):
@@ -155,12 +161,141 @@ def test_masks_that_overlap(tmp_path):
 
 def test_a_tolerance_is_used_and_told(study, tmp_path):
     data, predicted = study
-    options = EvaluateOptions(tolerance=0.5, bootstrap=Bootstrap(resamples=100))
+    options = EvaluateOptions(scores=ScoreSettings(tolerance=0.5), bootstrap=Bootstrap(resamples=100))
     strict = evaluate(predicted, data, tmp_path / "strict", options)
     loose = evaluate(predicted, data, tmp_path / "loose", QUICK)
     assert strict.rows[0].nsd < loose.rows[0].nsd == 1
     assert table(tmp_path / "strict")[0]["nsd_tolerance"] == "0.5"
     assert "NSD at 0.5 mm" in (tmp_path / "strict" / "report.html").read_text()
+
+
+def test_a_structure_that_is_not_there_is_refused_first(study, tmp_path):
+    data, predicted = study
+    for options in (
+        EvaluateOptions(scores=ScoreSettings(thin=frozenset({"vein"}))),
+        EvaluateOptions(instances=("vein",)),
+    ):
+        with pytest.raises(LabelError, match="no structure 'vein' to .*; there are 'liver', 'spleen'"):
+            evaluate(predicted, data, tmp_path / "report", options)
+    assert not (tmp_path / "report").exists()
+
+
+def with_probabilities(predicted, *names, value=0.9):
+    for name in names:
+        array = np.stack([np.where(organs().array == n, value, 0.05) for n in (1, 2)]).astype(np.float32)
+        maps = Volume(array, GRID, ("liver", "spleen"))
+        write_volume(predicted / f"{name}_probabilities.nii.gz", maps)
+
+
+def test_everything_that_can_be_measured(study, tmp_path):
+    data, predicted = study
+    with_probabilities(predicted, "case0", "case1", "case2")
+    (tmp_path / "attributes.csv").write_text("case,sex\ncase0,F\ncase1,M\ncase2,F\n")
+    options = EvaluateOptions(
+        scores=ScoreSettings(thin=frozenset({"spleen"})),
+        instances=("spleen",),
+        audit=AuditOptions(tmp_path / "attributes.csv"),
+        bootstrap=Bootstrap(resamples=200),
+        worst=0,
+    )
+    found = evaluate(predicted, data, tmp_path / "report", options)
+    tree = json.loads((tmp_path / "report" / "scores.json").read_text())
+    (lesions,) = tree["instances"]["summary"]
+    assert (lesions["structure"], lesions["found"], lesions["missed"], lesions["false"]) == ("spleen", 1, 1, 0)
+    assert lesions["average_precision"]["by_iou"]["0.50"] == pytest.approx(0.5, abs=0.01)
+    ece = {one["structure"]: one["ece"] for one in tree["calibration"]["summary"]}
+    assert ece["liver"]["cases"] == 3
+    assert 0.05 < ece["liver"]["mean"] < 0.1
+    assert tree["whole_map"]["classes"] == ["background", "liver", "spleen"]
+    assert np.sum(tree["whole_map"]["confusion"]["total"]) == 3 * np.prod(GRID.shape)
+    (audit,) = tree["subgroups"]["attributes"]
+    assert [(group["value"], group["patients"], group["judged"]) for group in audit["groups"]] == [
+        ("F", 2, False)
+    ]  # fmt: skip
+    assert audit["values_of_single_patients"] == 1
+    assert float(table(tmp_path / "report")[1]["cl_dice"]) == pytest.approx(found.rows[1].cl_dice)
+    page = (tmp_path / "report" / "report.html").read_text()
+    titles = ("Instances", "Calibration", "Subgroups of patients", "Which structure is taken for which")
+    assert all(f"<h2>{title}</h2>" in page for title in titles)
+    assert "data:image/png" not in page
+
+
+def test_what_predict_writes_is_calibrated(tmp_path):
+    grid = geometry((16, 16, 16), (1.0, 1.0, 1.0))
+    write_bundle(tmp_path / "model", bundle(), BundleRecords({}, {}))
+    for number in range(2):
+        write_volume(tmp_path / "images" / f"case{number}.nii.gz", volume(grid, seed=number))
+        write_label_map(tmp_path / "labels" / f"case{number}.nii.gz", label_map(grid, seed=number))
+    wanted = PredictOptions(PredictionSettings("cpu", probabilities=True, entropy=True), preview=True)
+    predict(tmp_path / "model", [tmp_path / "images"], tmp_path / "predicted", wanted)
+    for table_too in (True, False):
+        if not table_too:
+            (tmp_path / "predicted" / "predictions.csv").unlink()
+        found = evaluate(tmp_path / "predicted", tmp_path / "labels", tmp_path / "report", QUICK)
+        assert found.unscored == ()
+        assert len(found.details.case_calibration) == 2 * len(found.scheme.targets)
+
+
+def test_probabilities_that_are_none_are_a_row_and_a_failure(study, tmp_path):
+    data, predicted = study
+    with_probabilities(predicted, "case0", "case2")
+    with_probabilities(predicted, "case1", value=np.nan)
+    progress = Notes()
+    found = evaluate(predicted, data, tmp_path / "report", QUICK, progress)
+    assert progress.texts[0].startswith("case1: no calibration, the probability maps hold NaN")
+    assert found.has_failures
+    assert [row["status"] for row in table(tmp_path / "report") if row["case"] == "case1"] == [
+        "ok", "missed", "no_calibration"
+    ]  # fmt: skip
+    assert len(found.cases) == 3
+    assert {one.case for one in found.details.case_calibration} == {"case0", "case2"}
+
+
+def test_the_manifest_tells_of_subgroups_without_being_asked(study, tmp_path):
+    data, predicted = study
+    lines = [f"case{n},labels/case{n}.nii.gz,images/case{n}.nii.gz,{'FM'[n % 2]},MARKER^{n}" for n in range(4)]
+    (data / "manifest.csv").write_text("\n".join(["case,label,image.MR,sex,name", *lines]) + "\n")
+    progress = Notes()
+    found = evaluate(predicted, data / "manifest.csv", tmp_path / "report", QUICK, progress)
+    assert [one.attribute for one in found.details.audit.attributes] == ["sex"]
+    assert "no subgroups by 'name': nearly every patient has a value of their own" in progress.texts
+    assert "MARKER" not in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_two_workers_write_what_one_writes(study, tmp_path):
+    data, predicted = study
+    with_probabilities(predicted, "case0", "case2")
+    for workers in (1, 2):
+        options = EvaluateOptions(instances=("liver",), bootstrap=Bootstrap(resamples=50), workers=workers, worst=1)
+        evaluate(predicted, data, tmp_path / str(workers), options)
+    for name in OUTPUTS:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_regions_may_overlap_and_have_instances_and_probabilities(study, tmp_path):
+    data, predicted = study
+    (data / "labels.json").write_text(json.dumps({"whole": [1, 2], "core": [2]}))
+    with_probabilities(predicted, "case0")
+    options = EvaluateOptions(instances=("whole",), bootstrap=Bootstrap(resamples=50), worst=1)
+    found = evaluate(predicted, data, tmp_path / "report", options)
+    assert found.details.whole_map is None
+    assert [one.structure for one in found.details.calibration] == ["whole", "core"]
+    lesions = found.details.instances[0].lesions  # three livers and two spleens, which do not touch them
+    assert (lesions.found, lesions.missed, lesions.false) == (4, 1, 0)
+    assert "Which structure is taken for which" not in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_without_pyarrow_one_note_tells_how_to_get_it(study, tmp_path, monkeypatch):
+    data, predicted = study
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "scores.parquet").write_text("of an older run")
+    monkeypatch.setattr("medseg.pipelines.evaluate.importlib.util.find_spec", lambda _: None)
+    progress = Notes()
+    evaluate(predicted, data, tmp_path / "report", QUICK, progress)
+    assert [note for note in progress.texts if "parquet" in note] == [
+        "scores.parquet is not written, for lack of pyarrow: pip install 'medseg[parquet]'"
+    ]  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == OUTPUTS[:-1]
 
 
 @pytest.mark.parametrize(

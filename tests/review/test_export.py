@@ -1,19 +1,23 @@
 import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pydicom
 import pytest
-from case_factories import ANN, SENIOR
+from case_factories import ADMIN, ANN, SENIOR
 from exported_cases import corrected, dicom_case, house, small_nifti_case
 
 from medseg.batch.outputs import ResultForm
 from medseg.config.load import load_profile
-from medseg.core.errors import InputError
+from medseg.core.errors import InputError, OutputError
 from medseg.io.formats import read_label_map, read_volume
 from medseg.io.label_files import read_outlines
 from medseg.pipelines.deidentify import DeidentifyOptions, deidentify
+from medseg.review.edits import volumes_ml
 from medseg.review.export import REPORT, ExportMode, ExportRequest, export_case, is_reader
-from medseg.review.records import LOCAL_READER, Act, Decision, Verdict
+from medseg.review.records import LOCAL_READER, Act, Decision, Origin, Verdict
+from medseg.review.rows import NewVersion
 
 MARKED = {"PatientName": "MARKER^NAME", "PatientID": "MARKERID", "AccessionNumber": "MARKERACC"}
 
@@ -73,7 +77,8 @@ def test_exporting_again_gives_the_same_objects_in_another_folder(begun):
 def test_a_release_names_nobody_and_refers_to_the_deidentified_study(begun, tmp_path):
     place, case, version = begun
     place.store.decide(
-        Decision(case.files.name, version.number, SENIOR.name, Verdict.ACCEPTED, 1.7e9, comment="ok"), SENIOR
+        Decision(case.files.name, version.number, SENIOR.name, Verdict.ACCEPTED, 1.7e9, comment="MARKERID again"),
+        SENIOR,
     )
     folder = exported(begun, [ResultForm.SEG, ResultForm.RTSTRUCT, ResultForm.NIFTI], ExportMode.RELEASE)
     everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
@@ -89,6 +94,51 @@ def test_a_release_names_nobody_and_refers_to_the_deidentified_study(begun, tmp_
     found = read_outlines(folder / "seg.dcm", read_volume(next(iter(released.rglob("*.dcm"))).parent).geometry)
     assert found.labels.array.astype(bool).sum() == place.vault.get(version.sha256).array.astype(bool).sum()
     assert not list(place.config.folder.glob(".export-*"))
+
+
+def test_two_exports_at_once_get_two_folders(begun):
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: exported(begun, [ResultForm.NIFTI]), range(4)))
+    assert len(set(folders)) == 4
+    assert all((folder / REPORT).is_file() for folder in folders)
+
+
+def test_an_export_that_cannot_be_logged_is_not_made(begun, monkeypatch):
+    place, _, _ = begun
+
+    def full(*_):
+        raise OutputError("the database cannot be written")
+
+    monkeypatch.setattr(place.store, "log", full)
+    with pytest.raises(OutputError, match="database"):
+        exported(begun, [ResultForm.NIFTI])
+    assert list((place.config.folder / "exports").iterdir()) == []
+
+
+def test_outlines_of_a_second_model_carry_its_name(begun):
+    place, case, version = begun
+    labels = replace(case.prediction.labels, array=np.roll(case.prediction.labels.array, 1, axis=0))
+    sha256 = place.vault.put(labels)
+    new = NewVersion(case.files.name, version.number, "second", sha256, volumes_ml(case.prediction))
+    kept = place.store.add_version(new, SENIOR)
+    facts = {"model": "second", "version": "7.1", "digest": "ab", "kept as": str(kept.number)}
+    place.store.log(Act.INFERRED, SENIOR, case.files.name, facts)
+    seg = pydicom.dcmread(export_case(place, case, ExportRequest(kept.number, (ResultForm.SEG,)), SENIOR) / "seg.dcm")
+    algorithm = seg.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
+    assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("second", "7.1")
+
+
+def test_an_upload_leaves_for_its_owner_and_for_release_only(tmp_path):
+    place = house(tmp_path)
+    with place.store:
+        files = dicom_case(tmp_path / "case")
+        files = replace(files, record=replace(files.record, owner=SENIOR.name, origin=Origin.UPLOAD))
+        case, version = corrected(place, files)
+        with pytest.raises(InputError, match="export for release"):
+            export_case(place, case, ExportRequest(version.number), SENIOR)
+        with pytest.raises(InputError, match="no such case"):
+            export_case(place, case, ExportRequest(version.number, mode=ExportMode.RELEASE), ADMIN)
+        assert export_case(place, case, ExportRequest(version.number, mode=ExportMode.RELEASE), SENIOR).is_dir()
 
 
 def test_each_export_is_in_the_log(begun):

@@ -2,11 +2,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from case_factories import ADMIN, ANN, BOB, SENIOR, config_of, folder_source
+from case_factories import ADMIN, ANN, BOB, GRID, SCHEME, SENIOR, config_of, folder_source, nifti_case
 
 from medseg.config.review import LoginSection, Role
 from medseg.core.errors import InputError
-from medseg.core.volume import LabelMap
+from medseg.core.volume import LabelMap, MultiLabelMap
+from medseg.io.formats import write_multi_label_map
 from medseg.review.desk import open_desk
 from medseg.review.records import Act, Difficulty, Verdict
 from medseg.review.tickets import MaskGrant
@@ -193,6 +194,42 @@ def test_the_grant_for_masks_is_for_the_reader_and_what_they_got(desk, name):
 def test_a_structure_is_not_chosen_where_all_can_be_drawn_at_once(desk, name):
     with pytest.raises(InputError, match="drawn at once"):
         desk.sit(HERE, name, ANN).sitting.choose("liver")
+
+
+@pytest.fixture
+def overlapping(desk, tmp_path, monkeypatch):
+    """A sitting with a case whose structures overlap."""
+    masks = np.zeros((2, *GRID.shape), np.bool_)
+    masks[0, :4], masks[1, 2:6] = True, True
+    path = tmp_path / "overlap" / "prediction.nii.gz"
+    files = nifti_case(path.parent, labels=dataclasses.replace(SCHEME, overlapping=True), prediction=path)
+    write_multi_label_map(path, MultiLabelMap(masks, GRID, SCHEME.names))
+    monkeypatch.setattr(desk, "files", lambda *_: files)
+    return desk.sit(HERE, files.name, ANN).sitting
+
+
+def test_structures_that_overlap_are_drawn_one_at_a_time(desk, overlapping):
+    assert overlapping.targets == ("liver", "spleen")
+    assert [row.name for row in overlapping.shown.rows] == ["liver"]
+    assert overlapping.shown.rows[0].value == 1
+    others = overlapping.shown.grants.others
+    assert others is not None
+    assert others.path.exists()
+    overlapping.choose("spleen")
+    assert [row.name for row in overlapping.shown.rows] == ["spleen"]
+    assert not others.path.exists()
+
+
+def test_another_structure_is_chosen_with_all_strokes_up_to_now(desk, overlapping):
+    grant, labels = overlapping.shown.grants.mask, overlapping.shown.segmentation.labels
+    masks = labels.array.copy()
+    masks[0] = False
+    desk.drafts.put(grant.case, ANN, grant.base, MultiLabelMap(masks, GRID, labels.structures))
+    overlapping.choose("spleen")
+    assert overlapping.shown.is_draft
+    assert not overlapping.shown.segmentation.labels.array[0].any()
+    saved = overlapping.save()
+    assert {name for name, ml in saved.changed_ml.items() if ml} == {"liver"}
 
 
 def test_readers_of_another_role_are_other_people(desk, name):

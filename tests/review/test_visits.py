@@ -30,6 +30,15 @@ def test_a_session_that_stays_away_is_gone_once():
     assert gone.names == ["one"]
 
 
+def test_what_was_asked_for_at_the_loss_is_done_after_the_session_is_gone():
+    gone, done = Gone(), threading.Event()
+    visits = Visits(gone, SOON_S)
+    visits.here("one")
+    visits.lost("one", lambda: done.set() if gone.names else None)
+    assert done.wait(WAIT_S)
+    visits.close()
+
+
 def test_a_session_that_comes_back_in_time_stays():
     gone = Gone()
     visits = Visits(gone, WAIT_S)
@@ -86,6 +95,17 @@ def test_what_is_prepared_is_there_when_it_is_wanted_and_the_current_thing_stays
     assert is_read.wait(WAIT_S)
     assert kept.get("a", "y", lambda: pytest.fail("it was prepared")) == "ready"
     assert kept.get("a", "x", object) is current
+    kept.close()
+
+
+def test_the_current_thing_stays_however_often_another_one_is_prepared():
+    dropped = []
+    kept = Kept(dropped.append, most=2)
+    current = kept.get("a", "x", object)
+    for key in ("y", "z", "x", "w"):
+        kept.prepare("a", key, lambda: "ready")
+    assert kept.get("a", "x", lambda: pytest.fail("it is on the screen")) is current
+    assert current not in dropped
     kept.close()
 
 

@@ -23,7 +23,7 @@ def show() -> None:
     """The newest entries, filters, and a check of the whole log."""
     desk = in_use.desk()
     require(reader_or_sign_in(), Deed.SEE_AUDIT, desk.config)
-    st.title("Audit log")
+    st.title("Audit log", anchor=False)
     st.caption(
         "Who did what to which case, under pseudonyms. Every entry carries a seal over itself and the one before; "
         "a change anywhere breaks it."

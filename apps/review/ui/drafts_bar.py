@@ -22,16 +22,16 @@ def show(seat: Seat) -> None:
             sitting,
             take_up=f"Show them on version {base}",
         )
-    elif sitting.shown.is_draft:
+    elif sitting.is_restored:
         _line("Your strokes that were not saved are back.", sitting)
 
 
 def _line(words: str, sitting: Sitting, take_up: str = "") -> None:
-    with st.container(horizontal=True, vertical_alignment="center", border=True, key="drafts"):
+    with st.container(horizontal=True, vertical_alignment="center", key="drafts"):
         st.markdown(f":material/draw: {words}", width="stretch")
-        if take_up and st.button(take_up, icon=":material/undo:"):
+        if take_up and st.button(take_up, type="tertiary"):
             sitting.take_up()
             st.rerun()
-        if st.button("Discard them", icon=":material/delete:", help="They are gone then; saved versions stay."):
+        if st.button("Discard them", type="tertiary", help="They are gone then; saved versions stay."):
             sitting.discard()
             st.rerun()

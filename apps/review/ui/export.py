@@ -26,7 +26,7 @@ _DONE = "training set"
 def show() -> None:
     """Where the cases stand, the training set, and the agreement of readers."""
     reader, desk = reader_or_sign_in(), in_use.desk()
-    st.title("Results")
+    st.title("Results", anchor=False)
     items = desk.work(reader)
     with st.container(horizontal=True, gap="large"):
         for status, number in counts(items).items():
@@ -43,7 +43,7 @@ def show() -> None:
 
 def _training_set(reader: Reader) -> None:
     desk = in_use.desk()
-    st.subheader("A data set to train on")
+    st.subheader("A data set to train on", anchor=False)
     st.write(
         "Images and outlines of all accepted cases, under pseudonyms, as `medseg plan` and `medseg train` take them. "
         "Cases on which readers differ, or that need work, are left out."
@@ -56,7 +56,7 @@ def _training_set(reader: Reader) -> None:
     done = st.session_state.get(_DONE)
     if done is not None:
         place = f"{EXPORTS}/{done.manifest.parent.name}"
-        st.success(f"{count(len(done.cases), 'case', 'cases')} are in {place} of the review folder.")
+        st.success(f"Written to {place} of the review folder, {count(len(done.cases), 'case', 'cases')}.")
         st.code(f"medseg plan {place}/{done.manifest.name} -o run.yaml", language="shell")
     if done is not None and done.left_out:
         rows = [{"Case": name, "Left out because": why} for name, why in done.left_out.items()]
@@ -64,7 +64,7 @@ def _training_set(reader: Reader) -> None:
 
 
 def _agreement() -> None:
-    st.subheader("How far readers agree")
+    st.subheader("How far readers agree", anchor=False)
     found = verdict_agreement(in_use.desk().store.decisions())
     if not found.pairs:
         st.info("No two readers have decided yet.", icon=":material/groups:")

@@ -35,7 +35,7 @@ def show(reader: Reader) -> None:
     if not waiting:
         return
     decides = may(reader, Deed.RELEASE_TEXT, desk.config)
-    st.subheader("Held back: these pictures may show text")
+    st.subheader("Held back: these pictures may show text", anchor=False)
     if not decides:
         st.write("They are shown blanked. A senior reader can look at them and let them through.")
     for case in waiting:

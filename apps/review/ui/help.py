@@ -47,6 +47,7 @@ _DRAW_KEYS: Mapping[str, str] = {
     "O": "Ellipse",
     "G": "Grow from a click",
     "I": "Fill between two slices",
+    "L": "Point for a refinement (with the panel Refine)",
     "[ and ]": "Smaller, larger brush",
     "U": "Protect the other structures",
     "Ctrl+Z, Ctrl+Y": "Undo, redo",
@@ -58,7 +59,7 @@ _DRAW_KEYS: Mapping[str, str] = {
 def show() -> None:
     """Three tables of keys, and what is kept."""
     reader_or_sign_in()
-    st.title("Help")
+    st.title("Help", anchor=False)
     page, look, draw = st.columns(3, gap="large")
     with page:
         _table("Anywhere", _PAGE_KEYS)
@@ -70,12 +71,12 @@ def show() -> None:
         "Click into the viewer, or go there with Tab, and its keys work. Right is on the left of axial and "
         "coronal views, as radiologists expect; letters at the edges say so."
     )
-    st.subheader("What is kept")
+    st.subheader("What is kept", anchor=False)
     _kept()
 
 
 def _table(title: str, keys: Mapping[str, str]) -> None:
-    st.subheader(title)
+    st.subheader(title, anchor=False)
     for key, words in keys.items():
         name, meaning = st.columns((2, 3), vertical_alignment="center")
         name.markdown(f"**{plain(key)}**")

@@ -72,7 +72,7 @@ def _progress(seat: Seat, job: JobId, reader: Reader) -> None:
 def _words(state: JobState) -> str:
     if state.status is JobStatus.WAITING:
         return f"Waiting; {state.ahead} before you" if state.ahead else "Waiting"
-    return f"{state.stage.capitalize()} …"
+    return f"{state.stage.capitalize()}, {state.fraction:.0%}"
 
 
 def _end(seat: Seat, job: JobId, reader: Reader) -> None:

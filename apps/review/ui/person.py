@@ -45,7 +45,7 @@ def _greeted(reader: Reader) -> Reader:
 def _sign_in_page() -> None:
     _, middle, _ = st.columns((1, 2, 1))
     with middle:
-        st.title("medseg review")
+        st.title("medseg review", anchor=False)
         st.write("Sign in with your organisation's account to see the work list.")
         st.button("Sign in", type="primary", icon=":material/login:", on_click=st.login)
 
@@ -57,7 +57,7 @@ def _refusal_page(address: str) -> None:
         stay.name = f"refused {address}"
     _, middle, _ = st.columns((1, 2, 1))
     with middle:
-        st.title("medseg review")
+        st.title("medseg review", anchor=False)
         if address:
             st.text(f"{address} is not among the people who may review here.")
         else:

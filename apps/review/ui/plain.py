@@ -37,4 +37,4 @@ def millilitres(volume: float | None) -> str:
 
 def link(text: str) -> str:
     """``text`` for the label of a button that leads somewhere."""
-    return f":primary[{plain(text)}]"
+    return f":blue[{plain(text)}]"

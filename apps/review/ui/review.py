@@ -32,7 +32,8 @@ from .status import status_badge
 from .trouble import explained
 from .visit import visit
 
-_HEIGHT = 760
+_HEIGHT = 1600
+"""Of the viewer, where the window is that high; `style.css` keeps it within the window."""
 _PANELS = {
     "Versions": versions_panel.show,
     "Refine": refine_panel.show,
@@ -72,7 +73,7 @@ def show() -> None:
 
 
 def _nothing_open() -> None:
-    st.title("Review")
+    st.title("Review", anchor=False)
     st.info("No case is open.", icon=":material/visibility_off:")
     st.page_link(WORK_LIST, label="Choose one from the work list", icon=":material/list_alt:")
 

@@ -32,7 +32,7 @@ _TURN, _NOTES = "upload turn", "upload notes"
 def show() -> None:
     """Choose files, take them in, and list what they became."""
     reader, desk = reader_or_sign_in(), in_use.desk()
-    st.title("Upload")
+    st.title("Upload", anchor=False)
     st.write(
         "What you upload is de-identified before it is shown, only you see it, and it is removed when you close this "
         "tab. What you decide and draw stays, under a pseudonym."
@@ -92,7 +92,7 @@ def _list(session: Session) -> None:
     cases = [case for upload in session.uploads for case in upload.cases]
     if not cases:
         return
-    st.subheader("Your uploads")
+    st.subheader("Your uploads", anchor=False)
     for case in cases:
         _row(case)
 

@@ -53,6 +53,9 @@ def _row(seat: Seat, version: Version, reader: Reader) -> None:
             elif st.button("Show", key=f"show {version.number}", icon=":material/visibility:"):
                 seat.sitting.show(version.number, seat.sitting.shown.target)
                 st.rerun()
+        if version.parent is None and seat.sitting.opened.case.files.prediction is None:
+            st.text("nothing is outlined yet")
+            return
         st.text(f"{'you' if version.author == reader.name else version.author}, {moment(version.made)}")
         if version.parent is None:
             st.text("the outlines as they came")

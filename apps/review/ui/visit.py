@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import streamlit as st
 from medseg_app import in_use
 from medseg_app.cookies import holder_of
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 _KEY = "medseg visit"
 
@@ -37,13 +42,33 @@ def visit() -> Visit:
     return found
 
 
-def _gone(number: str) -> None:
+def _gone(stay: tuple[str, str]) -> None:
     """The connection was lost: perhaps for a moment, perhaps for good; the desk waits a while before it clears up."""
+    number, session = stay
     if in_use.is_open():
-        in_use.desk().visits.lost(number)
+        in_use.desk().visits.lost(number, _ender(session))
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=_gone)
-def _present(number: str) -> str:
+def _present(number: str) -> tuple[str, str]:
     in_use.desk().visits.here(number)
-    return number
+    run = get_script_run_ctx()
+    return number, run.session_id if run else ""
+
+
+def _ender(session: str) -> Callable[[], object] | None:
+    """What makes Streamlit forget a session; by itself it waits for another one to come or go (streamlit#12506)."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None  # the server has stopped
+
+    def end() -> None:
+        if runtime.exists() and not runtime.get_instance().is_active_session(session):
+            runtime.get_instance().close_session(session)
+
+    def end_soon() -> None:
+        with contextlib.suppress(RuntimeError):  # the server has stopped meanwhile
+            loop.call_soon_threadsafe(end)
+
+    return end_soon

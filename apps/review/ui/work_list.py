@@ -52,7 +52,7 @@ def show() -> None:
 
 def _heading(reader: Reader) -> None:
     title, right = st.columns((3, 2), vertical_alignment="bottom")
-    title.title("Work list")
+    title.title("Work list", anchor=False)
     with right.container(horizontal=True, horizontal_alignment="right"):
         st.text(who(reader))
         if in_use.desk().config.login is not None:

@@ -117,7 +117,11 @@ export const COMMANDS = [
   toolCommand('polygon', 'Polygon', 'p', 'Draw around an area, or click its corners and then the first one; hold Ctrl to erase'),
   toolCommand('ellipse', 'Ellipse', 'o', 'Drag an ellipse; hold Ctrl to erase'),
   toolCommand('grow', 'Grow', 'g', 'Click: grow over voxels of like value in the slice; with Shift in all directions'),
-  { ...toolCommand('point', 'Point', 'l', 'Click what is inside; hold Ctrl for what is not'), isForClicks: true },
+  {
+    ...toolCommand('point', 'Point', 'l', 'Click what is inside; hold Ctrl for what is not'),
+    can: (viewer) => hasDrawing(viewer) && viewer.scene.takes_clicks,
+    isForClicks: true,
+  },
   {
     id: 'between',
     group: 'Tools',

@@ -67,11 +67,13 @@ export class Loader {
 
   takeLabels(labels) {
     const { stage, editing } = this.viewer;
+    const tool = editing.tool.name;
     editing.leave();
     try {
       const drawing = Drawing.read(labels, stage.grid);
       stage.showDrawing(drawing);
       editing.take(drawing);
+      if (tool !== 'move') editing.setTool(tool); // other outlines of the same case: the hand keeps its tool
     } catch (error) {
       this.viewer.say(sentence(error));
     }

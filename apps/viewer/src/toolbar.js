@@ -23,7 +23,7 @@ export class Toolbars {
   }
 
   group(name) {
-    const commands = COMMANDS.filter((command) => command.group === name && this.isOffered(command));
+    const commands = COMMANDS.filter((command) => command.group === name);
     const group = el('div', { class: 'group', role: 'group', 'aria-label': name });
     group.append(...commands.map((command) => this.button(command)));
     if (name === 'Labels') group.append(this.opacity);
@@ -81,6 +81,7 @@ export class Toolbars {
     for (const [command, button] of this.buttons) {
       if (command.isOn) button.setAttribute('aria-pressed', String(Boolean(command.isOn(viewer))));
       button.disabled = command.can ? !command.can(viewer) : false;
+      button.hidden = !this.isOffered(command);
     }
     const [low, high] = viewer.window;
     for (const { preset, button } of this.presets) {

@@ -182,6 +182,7 @@ export class Viewer {
     if (isOther(['structures'])) this.look.show();
     if (isOther(['presets'])) this.frame.bars.showPresets(scene.presets);
     this.editing.follow(scene);
+    if (this.tool.name === 'point' && !scene.takes_clicks) this.setTool('move');
     this.loader.showOverlays();
     if (scene.jump && scene.jump.nonce !== old.jump?.nonce) this.jump(scene.jump.voxel);
     this.frame.notice.textContent = scene.notice;
