@@ -54,7 +54,6 @@ class Deeds:
     drawn: set[str]
     refused: int = 0
     _sent: dict[str, int] = field(default_factory=dict)
-    _labels_url: str = ""
 
     async def upload(self) -> None:
         """An image with the marker among its voxels."""
@@ -158,8 +157,7 @@ class Deeds:
         self.loot[self.number] += [name for name in names if name.startswith(_OWN)]
         await self._fetched(scene["first_slice_url"])
         labels = await self._fetched(scene["labels_url"])
-        is_anew, self._labels_url = scene["labels_url"] != self._labels_url, scene["labels_url"]
-        if is_anew and scene["case"] in self.drawn and self.marks.stroke not in labels:
+        if scene["case"] in self.drawn and self.marks.stroke not in labels:
             raise TroubleError("what was drawn and saved is not there")
 
     async def _viewed(self) -> dict[str, Any]:

@@ -164,13 +164,14 @@ def _paint(page: Page) -> None:
 
 
 def _begin_stroke(page: Page) -> None:
+    """Paint from the liver to the left."""
     page.locator(".stage").focus()
     for key in ("1", "b"):
         page.keyboard.press(key)
     box = page.locator(".tile[data-view=axial]").bounding_box() or {}
-    page.mouse.move(box["x"] + 0.45 * box["width"], box["y"] + 0.32 * box["height"])
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.34 * box["height"])
     page.mouse.down()
-    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.3 * box["height"], steps=6)
+    page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.37 * box["height"], steps=6)
 
 
 def _work_a_little(browser: Browser, url: str) -> None:

@@ -139,6 +139,14 @@ class Tab:
     def key(self, key: str) -> None:
         self.page.keyboard.press(key)
 
+    def paint(self, value: int, *places: tuple[float, float]) -> int:
+        """Paint a structure with the brush, through places of the axial view; its voxels afterwards."""
+        self.viewer.focus()
+        for key in (str(value), "b"):
+            self.key(key)
+        self.viewer.drag("axial", *places)
+        return self.viewer.count(value)
+
     def save(self) -> None:
         """Save what was drawn, and wait until it is a version."""
         self.viewer.focus()

@@ -176,7 +176,7 @@ class _Door:
 
     async def _stored(self, request: Request, grant: MaskGrant) -> StoredMask:
         number = asked_number(request)
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=grant.shown.served.path.parent) as body:
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(grant.shown.served.path.parent)) as body:
             await receive_body(request, body, largest_body(grant.shown))
             body.seek(0)
             work = partial(receive_mask, grant, body, number, self._desk.drafts)

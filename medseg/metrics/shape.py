@@ -38,7 +38,7 @@ class MaskShape:
     Attributes:
         voxels: How many it has.
         volume: Voxels times the volume of one.
-        mesh_volume: Volume inside the surface, always a little less; in 2D the area times the slice's thickness.
+        mesh_volume: Volume inside the surface, mostly a little less; in 2D the area times the thickness of the slice.
         surface: Area of the surface in square units; in 2D the length of the outline.
         sphericity: Surface of the ball of the same volume, over the surface; 1 for a ball (in 2D a disc), less for all
             else.

@@ -15,6 +15,7 @@ from medseg.core.progress import SILENT, Progress
 from medseg.core.pseudonyms import ProjectKey, load_key
 from medseg.deid.names import SERIES, STUDY, name_of
 from medseg.evaluation.result import Evaluation
+from medseg.inference.predictor import PredictionSettings
 from medseg.io.studies import find_series
 from medseg.phantom.studies import write_cohort
 
@@ -67,7 +68,7 @@ def demo(output: Path, budget: str = BUDGET, cases: int = _CASES, progress: Prog
     result = train(read_run_config(configuration), run, progress=progress)
     test = _test_part(manifest)
     predictions = _fresh(output / "predictions")
-    predict(result.bundle, [test], predictions, PredictOptions(preview=True), progress)
+    predict(result.bundle, [test], predictions, PredictOptions(PredictionSettings(entropy=True), preview=True), progress)
     evaluation = evaluate(predictions, test, output / "report", progress=progress)
     return DemoResult(cohort, released, configuration, result.bundle, predictions, output / "report", evaluation)
 

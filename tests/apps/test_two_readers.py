@@ -59,17 +59,6 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def stroke(tab, value, *places):
-    """Paint a structure and save it; its voxels afterwards."""
-    tab.viewer.focus()
-    for key in (str(value), "b"):
-        tab.key(key)
-    tab.viewer.drag("axial", *places)
-    count = tab.viewer.count(value)
-    tab.key("Control+s")
-    return count
-
-
 def test_an_upload_is_seen_by_who_brought_it_alone(tabs, tmp_path):
     ann, bob = tabs
     image = tmp_path / "Jane Doe.nii.gz"
@@ -98,13 +87,13 @@ def test_both_save_the_same_case_and_both_are_kept(tabs, phantoms, config):
     (case,) = phantoms.cases
     for tab in tabs:
         tab.open(case.name)
-    counts = [
-        stroke(tab, value, (0.4, height), (0.6, height))
-        for tab, value, height in zip(tabs, (LIVER, SPLEEN), (0.3, 0.7), strict=True)
-    ]
+    strokes = tuple(zip(tabs, (LIVER, SPLEEN), (0.3, 0.7), strict=True))
+    counts = [tab.paint(value, (0.4, height), (0.6, height)) for tab, value, height in strokes]
+    for tab in tabs:
+        tab.key("Control+s")
     for tab in tabs:
         tab.read("Saved as version")
-    for tab, value, count in zip(tabs, (LIVER, SPLEEN), counts, strict=True):
+    for (tab, value, _), count in zip(strokes, counts, strict=True):
         tab.open(case.name)
         assert tab.viewer.count(value) == count
     with read_store(config.folder, load_key(config.key)) as store:

@@ -76,11 +76,7 @@ def look_around(tab):
 def correct(tab):
     """Paint and draw a polygon, and take a part of it back and again; voxels of the liver afterwards."""
     viewer, before = tab.viewer, tab.viewer.count(LIVER)
-    viewer.focus()
-    for key in ("1", "b"):
-        tab.key(key)
-    viewer.drag("axial", (0.3, 0.7), (0.5, 0.7))
-    painted = viewer.count(LIVER)
+    painted = tab.paint(LIVER, (0.3, 0.7), (0.5, 0.7))
     assert painted > before + 5
     tab.key("p")
     viewer.drag("axial", (0.55, 0.3), (0.75, 0.3), (0.75, 0.45), (0.55, 0.45))
@@ -146,7 +142,7 @@ def test_a_case_is_corrected_compared_and_accepted_and_the_next_one_follows(tab,
 def test_an_export_opens_again_as_what_was_saved(tab, phantoms, tmp_path):
     config, phantom = phantoms.config, phantoms.cases[0]
     tab.open(phantom.name)
-    correct(tab)
+    tab.paint(SPLEEN, (0.3, 0.3), (0.4, 0.3))
     tab.save()
     tab.choose("Export")
     tab.click("Export")
@@ -170,11 +166,7 @@ def test_strokes_are_back_after_the_browser_was_closed_in_the_middle_of_one(brow
     name = phantoms.cases[1].name
     with tab_of(browser, app.url) as tab:
         tab.open(name)
-        tab.viewer.focus()
-        for key in ("2", "b"):
-            tab.key(key)
-        tab.viewer.drag("axial", (0.5, 0.3), (0.7, 0.3))
-        kept = tab.viewer.count(SPLEEN)
+        kept = tab.paint(SPLEEN, (0.5, 0.3), (0.7, 0.3))
         tab.viewer.wait("v.post.receipt && !v.post.isPending")
         tab.page.mouse.down()
         tab.page.mouse.move(*tab.viewer.at("axial", 0.7, 0.6), steps=5)

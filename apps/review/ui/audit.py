@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Iterable
 
@@ -17,6 +18,7 @@ from .person import reader_or_sign_in
 from .plain import count, moment, sentence
 
 _MOST, _FEW = 500, 15
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def show() -> None:
@@ -59,7 +61,7 @@ def newest(entries: Iterable[AuditEntry], acts: set[str], person: str) -> list[A
 
 def row_of(entry: AuditEntry) -> dict[str, object]:
     """An entry as a row of the table."""
-    details = json.loads(entry.details)
+    details = sorted((len(str(value)), name, value) for name, value in json.loads(entry.details).items())
     return {
         "No.": entry.number,
         "When": moment(entry.made),
@@ -67,9 +69,16 @@ def row_of(entry: AuditEntry) -> dict[str, object]:
         "As": entry.role,
         "What": entry.act,
         "Case": entry.case or "",
-        "Details": ", ".join(f"{name}: {value}" for name, value in details.items()),
+        "Details": ", ".join(f"{name}: {_short(value)}" for _, name, value in details),
         "Seal": entry.digest[:12],
     }
+
+
+def _short(value: str | float) -> str:
+    """A detail in few letters: of a digest the beginning, of a number what can be read."""
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return value[:12] if isinstance(value, str) and _DIGEST.fullmatch(value) else str(value)
 
 
 def _check() -> None:
