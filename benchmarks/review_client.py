@@ -20,6 +20,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
 
 LONGEST_S = 120.0
+_KEEP_ALIVE_S = 2.0  # the server closes connections that idle for five seconds
 XSRF = "_streamlit_xsrf"
 _OWN = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"}
 _NAVIGATION = {"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"}
@@ -47,7 +48,8 @@ class Browser:
     def __init__(self, url: str, hear: Hear) -> None:
         self.hear = hear
         self.origin = url
-        self._http = httpx.AsyncClient(base_url=url, timeout=LONGEST_S, trust_env=False)
+        limits = httpx.Limits(keepalive_expiry=_KEEP_ALIVE_S)
+        self._http = httpx.AsyncClient(base_url=url, timeout=LONGEST_S, trust_env=False, limits=limits)
 
     async def __aenter__(self) -> Self:
         await self.load("/")

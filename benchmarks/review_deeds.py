@@ -54,6 +54,8 @@ class Deeds:
     drawn: set[str]
     refused: int = 0
     _sent: dict[str, int] = field(default_factory=dict)
+    _drawn_on: set[str] = field(default_factory=set)
+    """Addresses of labels as they were before; a viewer that has them goes on with what was drawn on them."""
 
     async def upload(self) -> None:
         """An image with the marker among its voxels."""
@@ -101,6 +103,7 @@ class Deeds:
         await self.tab.tell("saved", answer.json())
         self._check()
         self.drawn.add(scene["case"])
+        self._drawn_on.add(scene["labels_url"])
 
     async def decide(self) -> None:
         """A decision with the marker in its comment."""
@@ -157,7 +160,8 @@ class Deeds:
         self.loot[self.number] += [name for name in names if name.startswith(_OWN)]
         await self._fetched(scene["first_slice_url"])
         labels = await self._fetched(scene["labels_url"])
-        if scene["case"] in self.drawn and self.marks.stroke not in labels:
+        is_anew = scene["labels_url"] not in self._drawn_on
+        if is_anew and scene["case"] in self.drawn and self.marks.stroke not in labels:
             raise TroubleError("what was drawn and saved is not there")
 
     async def _viewed(self) -> dict[str, Any]:

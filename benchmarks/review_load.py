@@ -18,7 +18,7 @@ from review_client import Run
 from review_ledger import DOMAIN
 from review_material import write_studies
 from review_person import Person, World
-from review_server import FREE, HOLDS, Server, running
+from review_server import Server, running
 
 from medseg.config.review import LoginSection, ReviewConfig, Role
 
@@ -29,10 +29,7 @@ STUDIES, STUDY_SHAPE = 6, (96, 96, 44)
 PATIENCE_S = 120.0
 """How long the app keeps what a browser left behind."""
 _MORE_S, _EVERY_S = 20.0, 1.0
-_HELD_FOR_SESSIONS = ("AppSession", "Seat", "OpenedCase", "Upload", "UploadedFileRec")
 _WARM_S = 1.0
-IN_PLACE = ("another page", "choose files", "saved", "panel", "decide")
-"""Runs of pages that read no case and no upload."""
 
 
 @dataclass
@@ -42,10 +39,8 @@ class Memory:
     Attributes:
         start: When it is up and nobody was there.
         warm: When one person came, did everything once and left.
-        peak: The most while everybody was there, the server alone.
-        peak_tree: The same with the processes that clean uploads.
+        peak_tree: The most while everybody was there, with the processes that clean uploads.
         left: When everybody had left.
-        freed: The same, when what nobody holds was given back to the system.
         samples: While everybody was there, the server alone.
     """
 
@@ -53,21 +48,34 @@ class Memory:
     warm: float = 0.0
     peak_tree: float = 0.0
     left: float = 0.0
-    freed: float = 0.0
     samples: list[float] = field(default_factory=list)
 
     @property
     def peak(self) -> float:
+        """The most while everybody was there, the server alone."""
         return max(self.samples, default=0.0)
 
 
 @dataclass
 class Load:
-    """What came of it."""
+    """What came of it.
+
+    Attributes:
+        people: All.
+        world: Where they were.
+        seconds: For how long.
+        patience_s: How long the server keeps what a browser left behind.
+        memory: Of the server.
+        held: What it holds for sessions when all are gone.
+        server_cpu_s: Of the server while they were there, without the processes that clean uploads.
+        client_cpu_s: Of this process in that time.
+        said: What the server wrote.
+    """
 
     people: Sequence[Person]
     world: World
     seconds: float
+    patience_s: float
     memory: Memory
     held: dict[str, int]
     server_cpu_s: float
@@ -84,14 +92,17 @@ class Load:
 
     @property
     def done(self) -> Counter[str]:
+        """How often each thing was done."""
         return sum((one.done for one in self.people), Counter[str]())
 
     @property
     def errors(self) -> list[str]:
+        """What went wrong."""
         return [f"user {one.number}: {error}" for one in self.people for error in one.errors]
 
     @property
     def refused(self) -> int:
+        """How often somebody tried to get what is another's and did not."""
         return sum(one.refused for one in self.people)
 
     def _all_runs(self) -> Iterator[Run]:
@@ -126,7 +137,6 @@ def _used(server: Server, users: int, seconds: float, patience_s: float) -> Load
     first = World(server.url, time.monotonic() + _WARM_S)
     asyncio.run(_together([Person(users, first)]))
     _wait_until_gone(server, patience_s)
-    server.asked(FREE)
     memory.warm = server.pss_mib()
     world = World(server.url, time.monotonic() + seconds)
     people = [Person(number, world) for number in range(users)]
@@ -135,9 +145,7 @@ def _used(server: Server, users: int, seconds: float, patience_s: float) -> Load
     server_cpu, client_cpu = server.cpu_s() - server_cpu, time.process_time() - client_cpu
     held = _wait_until_gone(server, patience_s)
     memory.left = server.pss_mib()
-    server.asked(FREE)
-    memory.freed = server.pss_mib()
-    return Load(people, world, seconds, memory, held, server_cpu, client_cpu, server.said)
+    return Load(people, world, seconds, patience_s, memory, held, server_cpu, client_cpu, server.said)
 
 
 async def _together(people: Sequence[Person], server: Server | None = None, memory: Memory | None = None) -> None:
@@ -162,8 +170,8 @@ def _wait_until_gone(server: Server, patience_s: float) -> dict[str, int]:
     """Wait until the server holds nothing for sessions, or should not; gives what it holds."""
     until = time.monotonic() + patience_s + _MORE_S
     while True:
-        held = server.asked(HOLDS)
-        if not any(held[name] for name in _HELD_FOR_SESSIONS) or time.monotonic() > until:
+        held = server.held()
+        if not any(held.values()) or time.monotonic() > until:
             return held
         time.sleep(_EVERY_S)
 

@@ -1,4 +1,4 @@
-"""One simulated user of the review app: signs in, uploads, looks, draws, saves, decides, and pries into others' things."""
+"""One simulated user of the review app, who comes, works and goes."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class World:
 
     @property
     def is_over(self) -> bool:
+        """Whether the time is over."""
         return time.monotonic() >= self.until
 
 

@@ -2,14 +2,13 @@
 
     python benchmarks/review_server.py REVIEW.YAML PORT [PATIENCE_S]
 
-Commands come by stdin, a line each; answers are lines of JSON. With a third argument sessions whose browser is gone are
-kept for so many seconds, instead of the two minutes of the app.
+For each line that comes by stdin it answers with a line of JSON. With a third argument sessions whose browser is gone
+are kept for so many seconds, instead of the two minutes of the app.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import subprocess
@@ -22,12 +21,12 @@ from typing import Any
 
 import psutil
 import yaml
+from streamlit.runtime.app_session import AppSession, AppSessionState
 
 from medseg.config.review import ReviewConfig
 
 START_S, STOP_S, ANSWER_S = 180.0, 30.0, 300.0
-HOLDS, FREE = "holds", "free"
-_COUNTED = ("AppSession", "ScriptRunner", "Seat", "OpenedCase", "Upload", "Session", "UploadedFileRec", "Volume")
+_OF_SESSIONS = ("AppSession", "Seat", "OpenedCase", "Upload", "UploadedFileRec")
 MIB = 2**20
 
 
@@ -44,7 +43,7 @@ class Server:
         self.said: list[str] = []
         self._process = process
         self._root = psutil.Process(process.pid)
-        self._answer: dict[str, Any] = {}
+        self._answer: dict[str, int] = {}
         self._is_ready, self._is_answered = threading.Event(), threading.Event()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -58,12 +57,10 @@ class Server:
         if not self._is_ready.wait(START_S) or not self.url:
             raise SystemExit("the app does not start:\n" + "\n".join(self.said))
 
-    def asked(self, command: str) -> dict[str, Any]:
-        """What it says to a command: ``HOLDS`` for what it holds, ``FREE`` to let go of what nobody holds before."""
+    def held(self) -> dict[str, int]:
+        """How many things of sessions it has in memory, by their kind."""
         self._is_answered.clear()
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{command}\n")
-        self._process.stdin.flush()
+        print(file=self._process.stdin, flush=True)
         if not self._is_answered.wait(ANSWER_S):
             raise SystemExit("the app does not answer:\n" + "\n".join(self.said[-20:]))
         return self._answer
@@ -91,8 +88,7 @@ class Server:
         self._listener.join(STOP_S)
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._process.stdout or ():
             if line.startswith("ready "):
                 self.url = line.split()[1]
                 self._is_ready.set()
@@ -169,18 +165,14 @@ def _shorten(patience_s: float) -> None:
 
 
 def _answer_all() -> None:
-    for line in sys.stdin:
-        if line.strip() == FREE:
-            gc.collect()
-            with contextlib.suppress(OSError, AttributeError):
-                ctypes.CDLL("libc.so.6").malloc_trim(0)
-        print("answer", json.dumps(_held()), flush=True)
+    """Say for each line that comes what there is of the kinds that sessions bring."""
+    for _ in sys.stdin:
+        kinds = Counter(type(one).__name__ for one in gc.get_objects() if not _is_over(one))
+        print("answer", json.dumps({name: kinds[name] for name in _OF_SESSIONS}), flush=True)
 
 
-def _held() -> dict[str, int]:
-    """How many things there are of the kinds that sessions bring."""
-    kinds = Counter(type(one).__name__ for one in gc.get_objects())
-    return {name: kinds[name] for name in _COUNTED} | {"threads": threading.active_count()}
+def _is_over(thing: object) -> bool:
+    return isinstance(thing, AppSession) and thing._state is AppSessionState.SHUTDOWN_REQUESTED  # noqa: SLF001
 
 
 if __name__ == "__main__":

@@ -22,16 +22,7 @@ from medseg.metrics.counts import VoxelCounts, confusion_matrix, count_voxels
 from medseg.metrics.instances import count_lesions, instances_of, match_instances, overlaps, panoptic_quality
 from medseg.metrics.semantic import semantic_scores
 from medseg.metrics.shape import shape_of
-from medseg.metrics.surface import (
-    assd,
-    border,
-    hd,
-    hd95,
-    masd,
-    nsd,
-    pooled_hd95,
-    surface_distances,
-)
+from medseg.metrics.surface import assd, border, hd, hd95, masd, nsd, pooled_hd95, surface_distances
 from medseg.metrics.topology import cl_dice
 from medseg.render import svg
 

@@ -39,6 +39,7 @@ class Traffic:
         """Count all that a page moves."""
         session = page.context.new_cdp_session(page)
         session.on("Network.requestWillBeSent", self._asked)
+        session.on("Network.webSocketCreated", lambda told: self._note(told["url"]))
         session.on("Network.dataReceived", lambda told: self._moved(told["encodedDataLength"]))
         for name in ("Network.webSocketFrameSent", "Network.webSocketFrameReceived"):
             session.on(name, self._said)
@@ -46,15 +47,18 @@ class Traffic:
         page.route("**/*", self._guard)
 
     def _guard(self, route) -> None:
-        address = urlsplit(route.request.url)
-        if address.hostname == "127.0.0.1":
+        if _is_near(route.request.url):
             route.continue_()
         else:
-            self.foreign.append(route.request.url)
             route.abort()
 
+    def _note(self, url: str) -> None:
+        self.requests.append(url)
+        if not _is_near(url):
+            self.foreign.append(url)
+
     def _asked(self, told) -> None:
-        self.requests.append(told["request"]["url"])
+        self._note(told["request"]["url"])
         self._moved(sum(len(part.get("bytes", "")) * 3 // 4 for part in told["request"].get("postDataEntries", ())))
 
     def _moved(self, count: int) -> None:
@@ -62,6 +66,12 @@ class Traffic:
 
     def _said(self, told) -> None:
         self.socket_bytes += len(told["response"]["payloadData"])
+
+
+def _is_near(url: str) -> bool:
+    """Whether an address is on this machine, or in the page itself."""
+    address = urlsplit(url)
+    return address.scheme in {"data", "blob"} or address.hostname == "127.0.0.1"
 
 
 class Tab:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib
 import pkgutil
 import socket
@@ -17,7 +16,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import streamlit as st
-from medseg_app import in_use, logs, ui
+from medseg_app import in_use, logs, memory, ui
 from medseg_app.routes import middleware, routes
 from medseg_app.ui.trouble import tell
 from medseg_viewer import asset_folder
@@ -64,6 +63,7 @@ def serve(desk: Desk, serving: Serving, when_ready: Callable[[str], None]) -> No
         ConfigError: If a login is configured and the OpenID client is not.
     """
     logs.redact()
+    memory.use_few_pools()
     _load_pages()
     port = _free_port(serving)
     settings = settings_of(desk, serving, port)
@@ -72,7 +72,7 @@ def serve(desk: Desk, serving: Serving, when_ready: Callable[[str], None]) -> No
 
     @asynccontextmanager
     async def lifespan(_app: st.App) -> AsyncIterator[None]:
-        _set_aside()
+        memory.set_aside()
         when_ready(url)
         if serving.opens_browser and not streamlit_config.get_option("server.headless"):
             threading.Thread(target=open_browser, args=(url,), daemon=True).start()
@@ -127,15 +127,6 @@ def _load_pages() -> None:
     """Import what the pages need, so that nobody waits for it when they open the first one."""
     for module in pkgutil.iter_modules(ui.__path__, f"{ui.__name__}."):
         importlib.import_module(module.name)
-
-
-def _set_aside() -> None:
-    """Keep what is loaded by now out of garbage collections.
-
-    Streamlit makes one after each run of a page; to look through all modules takes ten times as long as the run.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

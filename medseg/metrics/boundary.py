@@ -11,6 +11,8 @@ from scipy import ndimage
 from medseg.core.errors import GeometryError
 from medseg.core.geometry import Spacing
 
+from .boxes import value_boxes
+
 Mask = NDArray[np.bool_]
 _FEW = 10
 """Steps a voxel up to which going to each neighbour is faster than measuring the distance of each voxel."""
@@ -45,12 +47,11 @@ def boundary_iou(predicted: Mask, reference: Mask, spacing: Spacing, width: floa
 def rim(mask: Mask, spacing: Spacing, width: float) -> Mask:
     """The voxels of a mask that lie within ``width`` of a voxel outside it; shape as the mask's."""
     found = np.zeros_like(mask)
-    boxes = ndimage.find_objects(mask.view(np.uint8))
-    if not boxes:
+    (box,) = value_boxes(mask.view(np.uint8), 1)
+    if box is None:
         return found
     if max(mask.shape) == 1:
         return mask.copy()
-    box = boxes[0]
     found[box] = mask[box] & _near_outside(mask[box], [n > 1 for n in mask.shape], spacing, width)
     return found
 

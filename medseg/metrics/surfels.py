@@ -15,11 +15,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from medseg.core.errors import GeometryError
 from medseg.core.geometry import Spacing
 
+from .boxes import value_boxes
 from .cells import corner_codes, surface_sizes
 from .nearest import nearest_distances
 
@@ -122,5 +122,5 @@ def _mean(distances: Floats, areas: Floats) -> float:
 
 
 def _box(mask: Mask) -> tuple[slice, ...]:
-    found = ndimage.find_objects(mask.view(np.uint8))
-    return found[0] if found else tuple(slice(0, n) for n in mask.shape)
+    (found,) = value_boxes(mask.view(np.uint8), 1)
+    return found or tuple(slice(0, n) for n in mask.shape)

@@ -174,6 +174,7 @@ def test_strokes_from_before_are_shown_again_and_can_be_discarded(pages, name):
     draw(pages.desk, pages.desk.sit("another tab", name, LOCAL).sitting)
     tab = pages.open("review", name)
     assert "strokes that were not saved are back" in texts(tab)
+    assert next(one for one in tab.button if one.label == "Accept").disabled
     tab = press(tab, "Discard them")
     assert "strokes" not in tab.markdown[0].value
     assert pages.desk.drafts.names(LOCAL) == frozenset()

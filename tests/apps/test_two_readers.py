@@ -81,6 +81,8 @@ def test_an_upload_is_seen_by_who_brought_it_alone(tabs, tmp_path):
     bob.page.goto(f"{bob.url}/review?case={name}")
     bob.page.get_by_text("There is no such case here").wait_for()
     ann.open(name)
+    voxels = ann.viewer("v.scene.image_url")
+    assert [tab.page.evaluate("(url) => fetch(url).then((got) => got.status)", voxels) for tab in tabs] == [200, 403]
 
 
 def test_both_save_the_same_case_and_both_are_kept(tabs, phantoms, config):
@@ -92,10 +94,11 @@ def test_both_save_the_same_case_and_both_are_kept(tabs, phantoms, config):
     for tab in tabs:
         tab.key("Control+s")
     for tab in tabs:
-        tab.read("Saved as version")
+        tab.read("from version 0")
     for (tab, value, _), count in zip(strokes, counts, strict=True):
         tab.open(case.name)
         assert tab.viewer.count(value) == count
+        assert tab.page.get_by_text("from version 0").count() == 1  # a reader sees no other reader's version
     with read_store(config.folder, load_key(config.key)) as store:
         versions = store.versions(case.name)
         assert store.verify().ok

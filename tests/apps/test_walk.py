@@ -175,6 +175,7 @@ def test_strokes_are_back_after_the_browser_was_closed_in_the_middle_of_one(brow
         tab.open(name)
         tab.read("Your strokes that were not saved are back")
         assert tab.viewer.count(SPLEEN) == kept
+        assert tab.button("^Accept").is_disabled()
         tab.click("Discard them")
         tab.viewer.wait("!v.hasUnsaved")
         assert tab.viewer.count(SPLEEN) == np.count_nonzero(phantoms.cases[1].predicted.array == SPLEEN)

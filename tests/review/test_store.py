@@ -77,6 +77,12 @@ def test_a_case_that_is_seen_again_is_logged_only_if_it_has_changed(place):
         assert store.cases() == [changed, record(CaseName("case-1"))]
 
 
+def test_a_flag_may_be_about_the_whole_image(place):
+    with place.open() as store:
+        store.add_case(record(flags=(Flag("", "8 slices were missing"),)), ANNA)
+        assert store.case(CASE).flags == (Flag("", "8 slices were missing"),)
+
+
 def test_a_case_keeps_its_owner(place):
     with place.open() as store:
         store.add_case(record(origin=Origin.UPLOAD, owner=ANNA.name), ANNA)

@@ -17,6 +17,7 @@ _ROLES = {Role.READER: "reader", Role.SENIOR: "senior reader", Role.ADMIN: "admi
 def reader_or_sign_in() -> Reader:
     """Who is there; if nobody is, or nobody who may come in, the page says so and ends."""
     config = in_use.desk().config
+    visit()  # a session of somebody who does not come in has to end too
     if config.login is not None and not st.user.is_logged_in:
         _sign_in_page()
         st.stop()

@@ -68,7 +68,7 @@ def show() -> None:
         events = _viewer(seat, replace(wishes, channel=_channel(seat), test=in_use.is_test()))
         with head:
             _heading(items, name)
-            decide_panel.buttons(seat, items, is_unsaved=events.changed)
+            decide_panel.buttons(seat, items, is_unsaved=events.changed or seat.sitting.shown.is_draft)
     _prepare_next(items, name, reader)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import streamlit as st
-from medseg_app import in_use
+from medseg_app import in_use, memory
 from medseg_app.cookies import holder_of
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -66,6 +66,7 @@ def _ender(session: str) -> Callable[[], object] | None:
     def end() -> None:
         if runtime.exists() and not runtime.get_instance().is_active_session(session):
             runtime.get_instance().close_session(session)
+        loop.run_in_executor(None, memory.give_back)
 
     def end_soon() -> None:
         with contextlib.suppress(RuntimeError):  # the server has stopped meanwhile

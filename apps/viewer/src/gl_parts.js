@@ -126,7 +126,10 @@ export function valueReader(image, grid) {
 
 const HEAT_STOPS = [[20, 11, 53], [101, 21, 110], [186, 54, 85], [240, 112, 32], [252, 255, 164]];
 
-/** Clear at 0, then less and less so, from dark to bright; the colours are those of Matplotlib's `inferno`, which colour-blind readers tell apart. */
+/**
+ * Clear at 0, then less and less so, from dark to bright. The colours are those of Matplotlib's `inferno`, which
+ * colour-blind readers tell apart.
+ */
 export function heatColormap() {
   const column = (part) => [0, ...HEAT_STOPS.map((stop) => stop[part])];
   return { R: column(0), G: column(1), B: column(2), A: [0, 0, 150, 210, 255, 255], I: [0, 1, 64, 128, 192, 255] };
