@@ -51,14 +51,14 @@ class Opening:
 
     Attributes:
         page: Until Streamlit's page is there; 0 where it is there already.
-        asked: Until the browser asks for the first slice: the case is read, and the page's script has run so far.
-        slice: Until the first slice, drawn by the server, is on the screen.
+        read: Until the case is read, and what the viewer shall show has come to the page.
+        slice: Until the viewer's script is here, and the first slice, drawn by the server, is on the screen.
         voxels: Until image and labels are here.
         ready: Until the viewer draws by itself and takes strokes.
     """
 
     page: float
-    asked: float
+    read: float
     slice: float
     voxels: float
     ready: float
@@ -83,11 +83,11 @@ def opened(tab: Tab, case: str, *, press: str = "") -> Opening:
     tab.until("window.__seen.ready")
     seen: dict[str, float] = tab.page.evaluate("window.__seen")
     loads: list[tuple[str, float, float]] = tab.page.evaluate(_LOADS)
-    asked = min(start for kind, start, _ in loads if kind == "slice")
+    read = min(start for kind, start, _ in loads if kind in {"viewer", "slice"})
     voxels = max((end for kind, _, end in loads if kind == "voxels"), default=seen["ready"])
     begun = seen["begun"]
     page = 0.0 if press else seen["page"] - begun
-    return Opening(*((one - begun) / 1000 for one in (page + begun, asked, seen["slice"], voxels, seen["ready"])))
+    return Opening(*((one - begun) / 1000 for one in (page + begun, read, seen["slice"], voxels, seen["ready"])))
 
 
 @dataclass

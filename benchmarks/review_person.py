@@ -20,7 +20,8 @@ from websockets.exceptions import WebSocketException
 THINK_S = (0.5, 2.5)
 """Shortest and longest pause between two things that somebody does."""
 _LOADS_ANEW = 0.03
-_BEGINNING = ("upload", "open_own", "draw", "open_shared", "draw", "decide", "open_own")
+_BEGINNING = ("upload", "open_own", "draw", "open_shared", "draw", "decide", "open_own", "pry")
+"""What everybody does in each visit, in the first one even if the time is over."""
 _WEIGHTS = {
     "list": 3, "open_shared": 4, "open_own": 3, "look": 6, "draw": 4, "panel": 4, "decide": 2, "help": 1, "pry": 1,
 }  # fmt: skip
@@ -78,8 +79,9 @@ class Person:
         ledger = self.world.ledger
         async with Browser(self.world.url, lambda data: ledger.hear(self.number, data)) as browser:
             await self._tried("sign in", lambda: self._sign_in(browser))
+            await self._tried("visit", lambda: self._visit(browser, len(_BEGINNING)))
             while not self.world.is_over:
-                await self._tried("visit", lambda: self._visit(browser))
+                await self._tried("visit", lambda: self._visit(browser, 0))
 
     async def _sign_in(self, browser: Browser) -> None:
         """By the OpenID provider, whose page offers every address."""
@@ -92,13 +94,18 @@ class Person:
         mine = next(link for link in links if link.endswith(f"email={self._marks.address.replace('@', '%40')}"))
         await browser.load(str(page.url.join(mine)))
 
-    async def _visit(self, browser: Browser) -> None:
-        """Do one thing after another in a new tab, until it is loaded anew."""
+    async def _visit(self, browser: Browser, least: int) -> None:
+        """Do one thing after another in a new tab, until it is loaded anew.
+
+        Args:
+            browser: Whose tab.
+            least: So many things are done even if the time is over.
+        """
         tab = await Tab.open(browser)
         deeds = Deeds(self.number, self._marks, browser, tab, self._rng, self.world.loot, self._drawn)
         try:
-            for name in self._things():
-                if self.world.is_over:
+            for count, name in enumerate(self._things()):
+                if count >= least and self.world.is_over:
                     break
                 await self._tried(name, getattr(deeds, name))
                 await asyncio.sleep(self._rng.uniform(*THINK_S))

@@ -177,11 +177,11 @@ def _times(how: str, openings: Sequence[Opening]) -> dict[str, object]:
     """Seconds until each stage, medians."""
     stages = {
         name: statistics.median(getattr(one, name) for one in openings)
-        for name in ("page", "asked", "slice", "voxels", "ready")
+        for name in ("page", "read", "slice", "voxels", "ready")
     }
     parts = [
         f"page {stages['page']:.2f} s" if stages["page"] else "",
-        f"case read {stages['asked']:.2f} s",
+        f"case read {stages['read']:.2f} s",
         f"**first slice {stages['slice']:.2f} s**",
         f"voxels here {stages['voxels']:.2f} s",
         f"viewer ready {stages['ready']:.2f} s",

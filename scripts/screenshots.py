@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import yaml
 from phantom_reviews import write_reviews
@@ -32,8 +32,10 @@ _SIZES = {1280: 800, 1920: 1080}
 _TIMEOUT_MS = 120_000
 _WIDEST, _QUALITY, _COLOURS = 1440, 82, 96
 _IDLE = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
-_LIGHT, _DARK = "light", "dark"
-SHOWN = (
+Theme = Literal["light", "dark"]
+_LIGHT: Theme = "light"
+_DARK: Theme = "dark"
+SHOWN: tuple[tuple[str, Theme, int], ...] = (
     ("audit", _DARK, 1280),
     ("work-list", _LIGHT, 1280),
     ("case", _LIGHT, 1280),
@@ -70,7 +72,7 @@ def _chromium() -> str | None:
 @contextlib.contextmanager
 def _running_app(config: Path) -> Iterator[str]:
     """The app on a free port; its address."""
-    command = [Path(sys.executable).with_name("medseg"), "app", str(config), "--port", "0", "--no-browser"]
+    command = [str(Path(sys.executable).with_name("medseg")), "app", str(config), "--port", "0", "--no-browser"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own words
     try:
         yield _address(process.stdout)
@@ -86,7 +88,7 @@ def _address(said: IO[str] | None) -> str:
     raise SystemExit("the app did not start")
 
 
-def _take(browser: Browser, url: str, shot: tuple[str, str, int], stem: Path) -> Path:
+def _take(browser: Browser, url: str, shot: tuple[str, Theme, int], stem: Path) -> Path:
     """Write the picture of a page: a JPEG if it shows an image, else a PNG of few colours."""
     name, theme, width = shot
     with _tab(browser, url, theme, width) as page:
@@ -104,7 +106,7 @@ def _take(browser: Browser, url: str, shot: tuple[str, str, int], stem: Path) ->
 
 
 @contextlib.contextmanager
-def _tab(browser: Browser, url: str, theme: str, width: int) -> Iterator[Page]:
+def _tab(browser: Browser, url: str, theme: Theme, width: int) -> Iterator[Page]:
     context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": _SIZES[width]})
     page = context.new_page()
     page.set_default_timeout(_TIMEOUT_MS)
@@ -168,7 +170,9 @@ def _begin_stroke(page: Page) -> None:
     page.locator(".stage").focus()
     for key in ("1", "b"):
         page.keyboard.press(key)
-    box = page.locator(".tile[data-view=axial]").bounding_box() or {}
+    box = page.locator(".tile[data-view=axial]").bounding_box()
+    if box is None:
+        raise SystemExit("the axial view is not there")
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.34 * box["height"])
     page.mouse.down()
     page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.37 * box["height"], steps=6)

@@ -42,12 +42,6 @@ class Phantom:
     predicted: LabelMap
     truth: LabelMap
 
-    @property
-    def missing_ml(self) -> float:
-        """How much of the liver the prediction lacks."""
-        voxels = np.count_nonzero((self.truth.array == LIVER) & (self.predicted.array != LIVER))
-        return voxels * self.truth.geometry.voxel_volume / 1000
-
 
 @dataclass(frozen=True, eq=False)
 class Phantoms:

@@ -12,7 +12,7 @@ from medseg.core.errors import GeometryError, LabelError
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap, Labels, MultiLabelMap
 
-_CHUNK = 1 << 17
+_CHUNK = 1 << 16
 _LARGEST_VALUE = (1 << 16) - 1
 
 
@@ -102,6 +102,7 @@ def confusion_matrix(predicted: LabelMap, reference: LabelMap, scheme: LabelSche
     """
     table = _class_table(scheme)
     width = len(scheme.structures) + 3  # background, structures, ignored, unknown
+    lines = table * width
     one, other = predicted.array, reference.array
     if one.flags.f_contiguous and other.flags.f_contiguous:
         one, other = one.T, other.T
@@ -109,9 +110,10 @@ def confusion_matrix(predicted: LabelMap, reference: LabelMap, scheme: LabelSche
     joint = np.zeros(width * width, dtype=np.int64)
     for start in range(0, rows.size, _CHUNK):
         row, column = rows[start : start + _CHUNK], columns[start : start + _CHUNK]
-        seen = (row != 0) | (column != 0)
-        joint[0] += seen.size - np.count_nonzero(seen)
-        pairs = _classes(row[seen], table) * np.int32(width) + _classes(column[seen], table)
+        seen = np.flatnonzero((row != 0) | (column != 0))
+        joint[0] += row.size - seen.size
+        pairs = _classes(row.take(seen), lines)
+        pairs += _classes(column.take(seen), table)
         joint += np.bincount(pairs, minlength=width * width)
     matrix = joint.reshape(width, width)
     for side, labels, unknown in (("prediction", predicted, matrix[-1]), ("reference", reference, matrix[:, -1])):
@@ -176,22 +178,21 @@ def _from_masks(predicted: Labels, reference: Labels, scheme: LabelScheme) -> Vo
     return VoxelCounts(*np.array(rows, dtype=np.int64).T)
 
 
-def _class_table(scheme: LabelScheme) -> NDArray[np.int32]:
+def _class_table(scheme: LabelScheme) -> NDArray[np.intp]:
     values = [0, *scheme.values]
     # The last entry stands for values out of range.
-    table = np.full(_LARGEST_VALUE + 2, len(values) + 1, dtype=np.int32)
+    table = np.full(_LARGEST_VALUE + 2, len(values) + 1, dtype=np.intp)
     table[values] = np.arange(len(values))
     if scheme.ignore is not None:
         table[scheme.ignore] = len(values)
     return table
 
 
-def _classes(chunk: NDArray[np.integer], table: NDArray[np.int32]) -> NDArray[np.int32]:
+def _classes(chunk: NDArray[np.integer], table: NDArray[np.intp]) -> NDArray[np.intp]:
     if chunk.dtype not in (np.uint8, np.uint16):
         wide = chunk.astype(np.int64)
         chunk = np.where((wide < 0) | (wide > _LARGEST_VALUE), _LARGEST_VALUE + 1, wide)
-    classes: NDArray[np.int32] = table[chunk]
-    return classes
+    return table.take(chunk)
 
 
 def _known_values(scheme: LabelScheme) -> set[int | None]:

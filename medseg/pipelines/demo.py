@@ -68,7 +68,8 @@ def demo(output: Path, budget: str = BUDGET, cases: int = _CASES, progress: Prog
     result = train(read_run_config(configuration), run, progress=progress)
     test = _test_part(manifest)
     predictions = _fresh(output / "predictions")
-    predict(result.bundle, [test], predictions, PredictOptions(PredictionSettings(entropy=True), preview=True), progress)
+    options = PredictOptions(PredictionSettings(entropy=True), preview=True)
+    predict(result.bundle, [test], predictions, options, progress)
     evaluation = evaluate(predictions, test, output / "report", progress=progress)
     return DemoResult(cohort, released, configuration, result.bundle, predictions, output / "report", evaluation)
 
