@@ -11,14 +11,14 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from review_client import Run
 from review_ledger import DOMAIN
 from review_material import write_studies
 from review_person import Person, World
-from review_server import Server, running
+from review_server import Footprint, Server, running
 
 from medseg.config.review import LoginSection, ReviewConfig, Role
 
@@ -34,26 +34,21 @@ _WARM_S = 1.0
 
 @dataclass
 class Memory:
-    """Of the server, MiB.
+    """Of the server.
 
     Attributes:
         start: When it is up and nobody was there.
         warm: When one person came, did everything once and left.
-        peak_tree: The most while everybody was there, with the processes that clean uploads.
+        peak: The most while everybody was there, the server alone.
+        peak_tree: The same with the processes that clean uploads, MiB.
         left: When everybody had left.
-        samples: While everybody was there, the server alone.
     """
 
-    start: float = 0.0
-    warm: float = 0.0
-    peak_tree: float = 0.0
-    left: float = 0.0
-    samples: list[float] = field(default_factory=list)
-
-    @property
-    def peak(self) -> float:
-        """The most while everybody was there, the server alone."""
-        return max(self.samples, default=0.0)
+    start: Footprint
+    warm: Footprint
+    peak: Footprint
+    peak_tree: float
+    left: Footprint
 
 
 @dataclass
@@ -133,18 +128,21 @@ def measured(users: int, seconds: float, patience_s: float | None = None) -> Loa
 
 
 def _used(server: Server, users: int, seconds: float, patience_s: float) -> Load:
-    memory = Memory(start=server.pss_mib())
+    now = server.memory()
+    memory = Memory(now, now, now, 0.0, now)
     first = World(server.url, time.monotonic() + _WARM_S)
     asyncio.run(_together([Person(users, first)]))
     _wait_until_gone(server, patience_s)
-    memory.warm = server.pss_mib()
-    world = World(server.url, time.monotonic() + seconds)
+    memory.warm = server.memory()
+    begun = time.monotonic()
+    world = World(server.url, begun + seconds)
     people = [Person(number, world) for number in range(users)]
     server_cpu, client_cpu = server.cpu_s(), time.process_time()
     asyncio.run(_together(people, server, memory))
     server_cpu, client_cpu = server.cpu_s() - server_cpu, time.process_time() - client_cpu
+    seconds = time.monotonic() - begun
     held = _wait_until_gone(server, patience_s)
-    memory.left = server.pss_mib()
+    memory.left = server.memory()
     return Load(people, world, seconds, patience_s, memory, held, server_cpu, client_cpu, server.said)
 
 
@@ -161,7 +159,8 @@ async def _together(people: Sequence[Person], server: Server | None = None, memo
 
 async def _watch(server: Server, memory: Memory) -> None:
     while True:
-        memory.samples.append(await asyncio.to_thread(server.pss_mib))
+        now = await asyncio.to_thread(server.memory)
+        memory.peak = max(memory.peak, now, key=lambda one: one.data)
         memory.peak_tree = max(memory.peak_tree, await asyncio.to_thread(server.tree_mib))
         await asyncio.sleep(_EVERY_S)
 

@@ -76,12 +76,12 @@ def study_of_256() -> dict[str, object]:
 def large_ct(shape: Shape) -> dict[str, object]:
     """A large CT: what it opens as, when, in how much memory, and an edit of it."""
     with _shown(shape, 1) as shown:
-        before, server_before = browser_mib(), shown.server.pss_mib()
+        before, server_before = browser_mib(), shown.server.memory().pss
         with shown.tab() as (tab, wire):
             opening = opened(tab, shown.names[0])
             _settle(tab)
             moved = wire.taken()
-            browser, server = browser_mib(), shown.server.pss_mib()
+            browser, server = browser_mib(), shown.server.memory().pss
             notice, served = tab.viewer("v.scene.notice"), tab.viewer("[...v.stage.nv.volumes[0].dims.slice(1, 4)]")
             begun = time.perf_counter()
             tab.paint(1, *_STROKE)
@@ -89,7 +89,7 @@ def large_ct(shape: Shape) -> dict[str, object]:
             tab.save()
             saved_s = time.perf_counter() - begun
             edit = wire.taken()
-            browser_after, server_after = browser_mib(), shown.server.pss_mib()
+            browser_after, server_after = browser_mib(), shown.server.memory().pss
         version = _saved(shown)
     return {
         "CT": f"{' x '.join(map(str, shape))} voxels, int16, packed NIfTI with a prediction of six structures",
@@ -100,8 +100,8 @@ def large_ct(shape: Shape) -> dict[str, object]:
         "a stroke": f"{drawn_s:.1f} s",
         "saved as a version": f"{saved_s:.1f} s, {_bytes(edit)}",
         "what the version changed": ", ".join(f"{name} {ml:.2f} mL" for name, ml in version.changed_ml.items() if ml),
-        "memory of the browser": f"{before:.0f} MiB empty, {browser:.0f} MiB open, {browser_after:.0f} MiB after saving",
-        "memory of the server": f"{server_before:.0f} MiB, {server:.0f} MiB open, {server_after:.0f} MiB after saving",
+        "memory of the browser": f"{before:.0f} MiB empty, {browser:.0f} MiB open, {browser_after:.0f} MiB when saved",
+        "memory of the server": f"{server_before:.0f} MiB, {server:.0f} MiB open, {server_after:.0f} MiB when saved",
         "browser's version": f"Chromium {shown.browser.version}, llvmpipe",
     }
 

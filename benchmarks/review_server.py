@@ -11,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import re
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,22 @@ from medseg.config.review import ReviewConfig
 START_S, STOP_S, ANSWER_S = 180.0, 30.0, 300.0
 _OF_SESSIONS = ("AppSession", "Seat", "OpenedCase", "Upload", "UploadedFileRec")
 MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Memory, MiB.
+
+    Attributes:
+        pss: All; what is shared with other processes counts by share.
+        data: Without files and libraries, whose share changes with what else runs.
+    """
+
+    pss: float
+    data: float
+
+    def __str__(self) -> str:
+        return f"{self.pss:.0f} MiB, of which {self.data:.0f} MiB data"
 
 
 class Server:
@@ -65,9 +83,11 @@ class Server:
             raise SystemExit("the app does not answer:\n" + "\n".join(self.said[-20:]))
         return self._answer
 
-    def pss_mib(self) -> float:
-        """Memory of the process itself."""
-        return float(self._root.memory_full_info().pss) / MIB
+    def memory(self) -> Footprint:
+        """Of the process itself."""
+        rollup = Path(f"/proc/{self._root.pid}/smaps_rollup").read_text(encoding="ascii")
+        sizes = {name: int(size) / 1024 for name, size in re.findall(r"(\w+):\s+(\d+) kB", rollup)}
+        return Footprint(sizes["Pss"], sizes["Pss_Anon"])
 
     def tree_mib(self) -> float:
         """Memory of the process and of those that it started."""
