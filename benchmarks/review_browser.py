@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from app_tab import Tab, tab_of
 from browsers import running_browser
 
-__all__ = ["Tab", "Wire", "browser_mib", "opened", "running_browser", "tab_of"]
+__all__ = ["Moved", "Tab", "Wire", "browser_mib", "opened", "running_browser", "tab_of"]
 SIZE = {"width": 1280, "height": 900}
 LONGEST_MS = 900_000
+_LOOK_MS, _MOST_LOOKS = 500, 60
 _STARTS_WATCH = """([name, isNewPage]) => {
   const begun = isNewPage ? 0 : performance.now();
   const before = window.__medseg_viewer?.scene.case;
@@ -91,51 +92,67 @@ def opened(tab: Tab, case: str, *, press: str = "") -> Opening:
 
 
 @dataclass
-class Wire:
-    """What went over the wire since the watch began, in bytes.
+class Moved:
+    """What went over the wire, headers included, by what it was: voxels, slice, mask, viewer, page, socket.
 
     Attributes:
-        kinds: By what it was: voxels, slice, mask, viewer, other requests, socket.
-        requests: How many of each.
+        bytes: How many.
+        count: Requests, or messages of the WebSocket.
     """
 
-    kinds: Counter[str] = field(default_factory=Counter)
-    requests: Counter[str] = field(default_factory=Counter)
-    _asked: dict[str, str] = field(default_factory=dict)
+    bytes: Counter[str] = field(default_factory=Counter)
+    count: Counter[str] = field(default_factory=Counter)
 
-    def watch(self, tab: Tab) -> None:
-        """Count what a tab moves."""
-        session = tab.page.context.new_cdp_session(tab.page)
-        session.on("Network.requestWillBeSent", self._begins)
-        session.on("Network.loadingFinished", self._ends)
-        for name in ("Network.webSocketFrameSent", "Network.webSocketFrameReceived"):
-            session.on(name, self._said)
-        session.send("Network.enable")
-
-    def taken(self) -> Wire:
-        """What was counted up to now; the count begins anew."""
-        kinds, requests, self.kinds, self.requests = self.kinds, self.requests, Counter(), Counter()
-        return Wire(kinds, requests)
+    def add(self, kind: str, size: int) -> None:
+        """Count one more."""
+        self.bytes[kind] += size
+        self.count[kind] += 1
 
     @property
-    def bytes(self) -> int:
-        """All of it."""
-        return sum(self.kinds.values())
+    def total(self) -> int:
+        """All bytes."""
+        return sum(self.bytes.values())
 
-    def _begins(self, told: dict[str, Any]) -> None:
-        kind = _kind(told["request"]["url"])
-        self._asked[told["requestId"]] = kind
-        self.requests[kind] += 1
-        entries = told["request"].get("postDataEntries", ())
-        self.kinds[kind] += sum(len(part.get("bytes", "")) * 3 // 4 for part in entries)
 
-    def _ends(self, told: dict[str, Any]) -> None:
-        self.kinds[self._asked.get(told["requestId"], "other")] += int(told["encodedDataLength"])
+class Wire:
+    """Counts what a tab moves."""
 
-    def _said(self, told: dict[str, Any]) -> None:
+    def __init__(self, tab: Tab) -> None:
+        self._tab, self._said, self._open = tab, Moved(), set[Any]()
+        self._requests: list[Any] = []
+        tab.page.on("request", self._begin)
+        tab.page.on("requestfailed", self._fail)
+        tab.page.on("requestfinished", self._finish)
+        session = tab.page.context.new_cdp_session(tab.page)
+        for name in ("Network.webSocketFrameSent", "Network.webSocketFrameReceived"):
+            session.on(name, self._hear)
+        session.send("Network.enable")
+
+    def taken(self) -> Moved:
+        """What was moved since this was asked last, once all that is on its way has come."""
+        for _ in range(_MOST_LOOKS):
+            self._tab.page.wait_for_timeout(_LOOK_MS)
+            if not self._open:
+                break
+        moved, self._said = self._said, Moved()
+        requests, self._requests[:] = list(self._requests), []
+        for one in requests:
+            moved.add(_kind(one.url), sum(one.sizes().values()))
+        return moved
+
+    def _begin(self, request: Any) -> None:
+        self._open.add(request)
+
+    def _fail(self, request: Any) -> None:
+        self._open.discard(request)
+
+    def _finish(self, request: Any) -> None:
+        self._open.discard(request)
+        self._requests.append(request)
+
+    def _hear(self, told: dict[str, Any]) -> None:
         payload, is_binary = told["response"]["payloadData"], told["response"]["opcode"] == 2
-        self.kinds["socket"] += len(payload) * 3 // 4 if is_binary else len(payload)
-        self.requests["socket"] += 1
+        self._said.add("socket", len(payload) * 3 // 4 if is_binary else len(payload))
 
 
 def _kind(url: str) -> str:

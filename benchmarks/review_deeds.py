@@ -22,7 +22,7 @@ from medseg.core.volume import Volume
 from medseg.io.nifti import write_nifti
 
 _HEADER_BYTES = 352
-_UPLOAD_SHAPE = (64, 64, 32)
+_UPLOAD_SHAPE, _UPLOAD_SPACING = (64, 64, 32), (6.0, 6.0, 7.0)
 _SLICES = 4
 _PANELS = ("Versions", "Compare", "Uncertainty", "Case")
 _VERDICTS = ("Accept", "Needs work", "Reject")
@@ -208,4 +208,4 @@ def marked_image(mark: str) -> bytes:
 
 @functools.cache
 def _plain_image() -> Volume:
-    return body(0, _UPLOAD_SHAPE)[0]
+    return body(0, _UPLOAD_SHAPE, _UPLOAD_SPACING)[0]

@@ -25,7 +25,7 @@ from medseg.config.review import LoginSection, ReviewConfig, Role
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from oidc_provider import running_provider
 
-STUDIES, STUDY_SHAPE = 6, (96, 96, 44)
+STUDIES, STUDY_SHAPE, STUDY_SPACING = 6, (96, 96, 44), (4.0, 4.0, 5.0)
 PATIENCE_S = 120.0
 """How long the app keeps what a browser left behind."""
 _MORE_S, _EVERY_S = 20.0, 1.0
@@ -120,7 +120,7 @@ def measured(users: int, seconds: float, patience_s: float | None = None) -> Loa
         config = ReviewConfig(
             folder=folder / "review",
             key=folder / "project.key",
-            sources=(write_studies(folder, "shared", STUDY_SHAPE, STUDIES),),
+            sources=(write_studies(folder, "shared", STUDY_SHAPE, STUDY_SPACING, STUDIES),),
             login=LoginSection(readers={f"*@{DOMAIN}": Role.READER}),
         )
         with running(config, folder, port, patience_s) as server:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from review_load import Load, percentile
 
-MARGIN_MIB = 25.0
+MARGIN_MIB = 32.0
 """By how much the data of the server may be larger when all are gone than it was when its first visitor was gone."""
 IN_PLACE = ("panel", "choose files", "another page")
 """Runs of pages that read no case, take in no upload and write no version."""

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from review_browser import LONGEST_MS, Opening, Tab, Wire, browser_mib, opened, running_browser, tab_of
+from review_browser import LONGEST_MS, Moved, Opening, Tab, Wire, browser_mib, opened, running_browser, tab_of
 from review_load import free_port
 from review_material import write_studies
 from review_server import Server, running
 
 from medseg.config.review import ReviewConfig
-from medseg.core.geometry import Shape
+from medseg.core.geometry import Shape, Spacing
 from medseg.core.pseudonyms import load_key
 from medseg.review.records import CaseName, Version
 from medseg.review.store import read_store
 
 _SIDE, _ROUNDS, _STEPS = 256, 3, 20
+_ISOTROPIC, _OF_CT = (1.5, 1.5, 1.5), (0.8, 0.8, 1.0)
 _STROKE = ((0.35, 0.45), (0.6, 0.45))
 _SETTLE_S = 1.0
 _KB = 1000
@@ -42,15 +43,13 @@ class _Shown:
         """A tab of a browser that has nothing in its cache."""
         with tab_of(self.browser, self.server.url) as tab:
             tab.page.set_default_timeout(LONGEST_MS)
-            wire = Wire()
-            wire.watch(tab)
-            yield tab, wire
+            yield tab, Wire(tab)
 
 
 def study_of_256() -> dict[str, object]:
     """Opening a study of 256³ voxels in three ways, and what is moved by looking at it."""
-    with _shown((_SIDE,) * 3, 2 * _ROUNDS) as shown:
-        by_address, opening, looking = [], Wire(), dict[str, Wire]()
+    with _shown((_SIDE,) * 3, _ISOTROPIC, 2 * _ROUNDS) as shown:
+        by_address, opening = [], Moved()
         for name in shown.names[:_ROUNDS]:
             with shown.tab() as (tab, wire):
                 by_address.append(opened(tab, name))
@@ -75,7 +74,7 @@ def study_of_256() -> dict[str, object]:
 
 def large_ct(shape: Shape) -> dict[str, object]:
     """A large CT: what it opens as, when, in how much memory, and an edit of it."""
-    with _shown(shape, 1) as shown:
+    with _shown(shape, _OF_CT, 1) as shown:
         before, server_before = browser_mib(), shown.server.memory().pss
         with shown.tab() as (tab, wire):
             opening = opened(tab, shown.names[0])
@@ -107,10 +106,10 @@ def large_ct(shape: Shape) -> dict[str, object]:
 
 
 @contextlib.contextmanager
-def _shown(shape: Shape, count: int) -> Iterator[_Shown]:
+def _shown(shape: Shape, spacing: Spacing, count: int) -> Iterator[_Shown]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = write_studies(folder, "study", shape, count)
+        source = write_studies(folder, "study", shape, spacing, count)
         config = ReviewConfig(folder=folder / "review", key=folder / "project.key", sources=(source,))
         with running(config, folder, free_port()) as server, running_browser() as browser:
             yield _Shown(server, browser, config, _names(browser, server.url))
@@ -138,31 +137,37 @@ def _next(tab: Tab) -> Opening:
     return opened(tab, "", press="Next")
 
 
-def _looked(tab: Tab, wire: Wire) -> dict[str, Wire]:
+def _looked(tab: Tab, wire: Wire) -> dict[str, Moved]:
     """What is moved by looking at a case that is open."""
-    looking = {}
-    tab.page.mouse.move(*tab.viewer.at("axial", 0.5, 0.5))
+    viewer, looking = tab.viewer, {}
+    tab.page.mouse.move(*viewer.at("axial", 0.5, 0.5))
     wire.taken()
+    begun = viewer("v.stage.voxel[2]")
     for _ in range(_STEPS):
         tab.page.mouse.wheel(0, 120)
+    viewer.wait(f"Math.abs(v.stage.voxel[2] - {begun}) === {_STEPS}")
     looking[f"{_STEPS} slices"] = _moved(tab, wire)
+    begun = viewer("v.look.opacity")
     tab.page.get_by_label("Opacity of the structures").press("ArrowRight")
+    viewer.wait(f"v.look.opacity !== {begun}")
     looking["opacity changed"] = _moved(tab, wire)
-    tab.viewer.focus()
+    begun = viewer("v.window[0]")
+    viewer.focus()
     tab.key("Shift+Digit2")
+    viewer.wait(f"v.window[0] !== {begun}")
     looking["window changed"] = _moved(tab, wire)
     tab.choose("Case")
     looking["another panel"] = _moved(tab, wire)
     return looking
 
 
-def _moved(tab: Tab, wire: Wire) -> Wire:
+def _moved(tab: Tab, wire: Wire) -> Moved:
     _settle(tab)
     return wire.taken()
 
 
 def _settle(tab: Tab) -> None:
-    """Until nothing is on its way any more."""
+    """Until the page has come to rest, and the next case is read ahead."""
     tab.settle()
     tab.page.wait_for_timeout(1000 * _SETTLE_S)
 
@@ -189,11 +194,11 @@ def _times(how: str, openings: Sequence[Opening]) -> dict[str, object]:
     return {how: ", ".join(filter(None, parts))}
 
 
-def _bytes(wire: Wire) -> str:
+def _bytes(moved: Moved) -> str:
     """Bytes by kind."""
     kinds = {"page": "page", "viewer": "viewer's script", "voxels": "voxels", "slice": "slices", "mask": "masks"}
-    parts = [f"{words} {_size(wire.kinds[kind])}" for kind, words in kinds.items() if wire.requests[kind]]
-    return ", ".join([f"{_size(wire.bytes)}", *parts, f"WebSocket {_size(wire.kinds['socket'])}"])
+    parts = [f"{words} {_size(moved.bytes[kind])}" for kind, words in kinds.items() if moved.count[kind]]
+    return ", ".join([_size(moved.total), *parts, f"WebSocket {_size(moved.bytes['socket'])}"])
 
 
 def _size(count: int) -> str:

@@ -140,8 +140,8 @@ def _check(case: OpenCase, base: Version, labels: Labels) -> None:
 def _check_values(scheme: LabelScheme, labels: LabelMap, predicted: LabelMap) -> None:
     """Values that the scheme does not name may stay where they are, and come nowhere else."""
     ignored = () if scheme.ignore is None else (scheme.ignore,)
-    strange = ~np.isin(labels.array, (0, *scheme.values, *ignored))
-    if (labels.array[strange] != predicted.array[strange]).any():
+    changed = labels.array.T[(labels.array != predicted.array).T]  # in the order in which they lie in memory
+    if not np.isin(changed, (0, *scheme.values, *ignored)).all():
         raise LabelError("the outlines hold a value that is no structure's")
 
 
