@@ -14,6 +14,7 @@ from medseg.core.errors import InputError
 
 from .arguments import JsonFlag
 from .console import ConsoleProgress, print_json, print_line, print_table
+from .review_export import export, training_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,10 @@ KeyOption = Annotated[
         help="Project key that seals the log.", show_default="the configuration's; ~/.config/medseg/project.key"
     ),
 ]
+
+
+review.command()(export)
+review.command()(training_set)
 
 
 @review.command()

@@ -15,13 +15,12 @@ from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import LabelMap, Volume
 from medseg.io.formats import write_label_map, write_multi_label_map, write_volume
 
-from .access import Deed, may_see, require
+from .accepted import accepted_cases
+from .access import Deed, require
 from .case_files import CaseFiles
 from .export import Holdings
 from .open_case import OpenCase, open_case, series_of
-from .records import Act, CaseName, Decision, Reader, Verdict, Version
-from .store import Store
-from .worklist import CaseStatus, status_of
+from .records import Act, CaseName, Reader, Verdict, Version
 
 MANIFEST, LABELS = "manifest.json", "labels.json"
 LEFT_OUT = "left_out.csv"
@@ -47,8 +46,9 @@ def write_training_set(
 ) -> TrainingSet:
     """Write image and newest accepted outlines of each accepted case, with a manifest, into a new folder.
 
-    Cases go by their pseudonyms and by a pseudonym of their patient, so that no split parts a patient; of an image that
-    is no DICOM series nobody knows the patient, and it counts as one.
+    Cases go by their pseudonyms and by a pseudonym of their patient, so that no split parts a patient; of an image
+    that is no DICOM series nobody knows the patient, and it counts as one. The pixels are the image's own: burned-in
+    text and faces are as they were, so the data set stays in the house.
 
     Args:
         holdings: Where things are kept.
@@ -66,8 +66,7 @@ def write_training_set(
     require(actor, Deed.EXPORT, holdings.config)
     if output.exists():
         raise InputError(f"{output.name!r} is there already; name a new folder")
-    seen = [files for files in cases if may_see(actor, files.record)]
-    chosen, left_out = _chosen(holdings.store, seen)
+    chosen, left_out = accepted_cases(holdings.store, cases, actor)
     if not chosen:
         raise InputError("no case is accepted yet, so there is nothing to train on")
     progress.start("training set", len(chosen))
@@ -86,27 +85,6 @@ def write_training_set(
     for files, version in chosen:
         holdings.store.log(Act.EXPORTED, actor, files.name, {"version": version.number, "forms": "training set"})
     return TrainingSet(output / MANIFEST, tuple(files.name for files, _ in chosen), left_out)
-
-
-def accepted_version(versions: Iterable[Version], decisions: Iterable[Decision]) -> Version | None:
-    """The newest version that a reader's latest decision accepts; None if there is none."""
-    latest = {decision.reader: decision for decision in decisions}
-    accepted = {one.version for one in latest.values() if one.verdict is Verdict.ACCEPTED}
-    return max((one for one in versions if one.number in accepted), key=lambda one: one.number, default=None)
-
-
-def _chosen(store: Store, cases: Iterable[CaseFiles]) -> tuple[list[tuple[CaseFiles, Version]], dict[CaseName, str]]:
-    chosen, left_out = [], {}
-    for files in sorted(cases, key=lambda one: one.name):
-        versions, decisions = store.versions(files.name), store.decisions(files.name)
-        latest = list({decision.reader: decision for decision in decisions}.values())
-        status = status_of(versions, latest)
-        version = accepted_version(versions, decisions)
-        if status is CaseStatus.ACCEPTED and version is not None:
-            chosen.append((files, version))
-        else:
-            left_out[files.name] = f"its status is {status}"
-    return chosen, left_out
 
 
 def _written(folder: Path, holdings: Holdings, case: OpenCase, version: Version) -> dict[str, object]:

@@ -10,8 +10,9 @@ from medseg.core.errors import InputError, LabelError
 from medseg.data.layouts import open_dataset
 from medseg.data.load import load_label
 from medseg.pipelines.plan import plan
+from medseg.review.accepted import accepted_version
 from medseg.review.records import Decision, Verdict
-from medseg.review.training_set import LEFT_OUT, accepted_version, write_training_set
+from medseg.review.training_set import LEFT_OUT, write_training_set
 
 
 @pytest.fixture
