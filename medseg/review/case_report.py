@@ -84,7 +84,7 @@ class CaseReport:
             tuple(store.decisions(name)),
             tuple(entry.number for entry in store.entries() if entry.case == name),
             naming,
-            disclosed,
+            disclosed or Disclosed(),
         )
 
     def when(self, seconds: float) -> str:
