@@ -35,9 +35,7 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> RunConfig:
 
 def parse_config(text: str, source: str, overrides: Iterable[str] = ()) -> RunConfig:
     """The configuration in a YAML text; ``source`` names it in errors."""
-    tree = _parsed(text, source)
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{source}: holds no configuration; `medseg plan DATASET -o {source}` writes one")
+    tree = _tree(text, source, f"configuration; `medseg plan DATASET -o {source}` writes one")
     for override in overrides:
         _override(tree, override)
     return _validated(tree, RunConfig, source)
@@ -55,9 +53,7 @@ def load_selection(path: Path) -> SelectionSection:
     Raises:
         ConfigError: If the file is missing, no YAML, or says something that the section does not allow.
     """
-    tree = _parsed(_read(path, "rules"), path.name)
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path.name}: holds no rules; write for example `channels: {{CT: {{plane: axial}}}}`")
+    tree = _tree(_read(path, "rules"), path.name, "rules; write for example `channels: {CT: {plane: axial}}`")
     return _validated(tree, SelectionSection, path.name)
 
 
@@ -65,13 +61,17 @@ def load_review_config(path: Path) -> ReviewConfig:
     """The configuration of the review app in a YAML file; its paths are absolute, those in the file relative to it.
 
     Raises:
-        ConfigError: If the file is missing, no YAML, or says something that the tree does not allow.
+        ConfigError: If the file is missing, no YAML, or says something that the tree does not allow; also if this is so
+            of its de-identification profile.
     """
-    tree = _parsed(_read(path, "configuration"), path.name)
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path.name}: holds no configuration; write for example `folder: review`")
-    config: ReviewConfig = _absolute(_validated(tree, ReviewConfig, path.name), path.resolve().parent)
-    return config
+    tree = _tree(_read(path, "configuration"), path.name, "configuration; write for example `folder: review`")
+    folder = path.resolve().parent
+    config: ReviewConfig = _absolute(_validated(tree, ReviewConfig, path.name), folder)
+    if config.profile in profile_names():
+        return config
+    profile = str(folder / config.profile)
+    load_profile(profile)  # so that it is told now, and not by the first upload
+    return config.model_copy(update={"profile": profile})
 
 
 def profile_names() -> tuple[str, ...]:
@@ -95,9 +95,7 @@ def load_profile(name_or_path: str | Path) -> DeidProfile:
 
 
 def _profile(text: str, source: str) -> DeidProfile:
-    tree = _parsed(text, source)
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{source}: holds no profile; copy one from configs/deid and change it")
+    tree = _tree(text, source, "profile; copy one from configs/deid and change it")
     return _validated(tree, DeidProfile, source)
 
 
@@ -145,6 +143,14 @@ def _override(tree: dict[str, Any], override: str) -> None:
             raise ConfigError(f"override {override!r}: {parent!r} is a value, not a section")
         here = below
     here[key] = _parsed(text, f"override {override!r}")
+
+
+def _tree(text: str, source: str, wanted: str) -> dict[str, Any]:
+    """The mapping that a YAML text is; ``wanted`` says what it should hold, and how to come by it."""
+    tree = _parsed(text, source)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source}: holds no {wanted}")
+    return tree
 
 
 def _parsed(text: str, source: str) -> Any:

@@ -96,5 +96,5 @@ class ReviewConfig(Section):
     show_identifiers: bool = False
     """Whether an admin may look at identifiers; each look is in the audit log."""
     profile: Label = "basic"
-    """De-identification profile for uploads and for what is exported for release."""
+    """De-identification profile for uploads and for what is exported for release: its name, or a YAML file."""
     limits: ReviewLimits = ReviewLimits()

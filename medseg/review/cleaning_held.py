@@ -26,7 +26,6 @@ from .text_pictures import count_planes
 _SERIES, _NUMBER, _FRAMES, _MODALITY = 0x0020000E, 0x00200013, 0x00280008, 0x00080060
 _MODALITIES = re.compile("[A-Z0-9]{2,16}")
 _PREVIEW = "-preview"
-_CHUNK = 2**20
 
 
 class HeldImage(BaseModel):
@@ -101,11 +100,8 @@ def held_back(quarantine: Path, originals: Path, key: ProjectKey) -> Held:
 
 def digest_of(path: Path) -> str:
     """SHA-256 of a file's content."""
-    content = hashlib.sha256()
     with path.open("rb") as file:
-        while part := file.read(_CHUNK):
-            content.update(part)
-    return content.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _file(folder: Path, entry: Mapping[str, str], originals: Path, key: ProjectKey) -> _File:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from medseg.core.errors import InputError, MedsegError, OutputError
 
@@ -154,7 +154,7 @@ def _in_words() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _explained(error) from None
-    except (SQLAlchemyError, NoSuchModuleError) as error:
+    except SQLAlchemyError as error:
         raise OutputError(f"the review database does not answer ({type(error).__name__}); try again") from None
 
 

@@ -1,7 +1,7 @@
 """What is odd about outlines, beside what the model's training cases were like; nothing is, if nobody knows those.
 
-A batch has judged its results already. Of a folder's predictions the work list judges the volumes in `predictions.csv`;
-parts and the border of the image are judged when a case is opened, for that needs the voxels.
+A batch has judged its results already. Of a folder's predictions only the volumes in `predictions.csv` are judged: for
+parts and the border of the image all voxels of all cases would have to be read.
 
 Members of an ensemble that disagree would be odd as well; bundles hold one network, so no result tells of that.
 """
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from medseg.core.segmentation import Segmentation
-from medseg.inference.expected import StructureFacts, measured, odd, volume_ml
+from medseg.inference.expected import StructureFacts, odd
 from medseg.metrics.form import MaskForm
 
 from .hidden_names import shown_text
@@ -31,19 +30,6 @@ def table_flags(volumes_ml: Mapping[str, float], note: str, facts: Mapping[str, 
         form = MaskForm(int(ml > 0), 1, touches_border=False)
         flags.extend(Flag(target, text) for text in odd(form, ml, facts.get(target)))
     return tuple(flags)
-
-
-def measured_flags(prediction: Segmentation, facts: Mapping[str, StructureFacts]) -> tuple[Flag, ...]:
-    """What is odd about outlines whose voxels were read; empty if nothing is known of training."""
-    if not facts:
-        return ()
-    forms = measured(prediction.labels, prediction.scheme)
-    grid = prediction.geometry
-    return tuple(
-        Flag(target, text)
-        for target, form in forms.items()
-        for text in odd(form, volume_ml(form, grid), facts.get(target))
-    )
 
 
 def severity(flags: Sequence[Flag]) -> float:

@@ -12,6 +12,7 @@ import os
 import re
 from pathlib import Path
 
+from medseg.core.errors import OutputError
 from medseg.core.files import atomic_file
 from medseg.io.incoming import flushed_folder
 
@@ -40,13 +41,16 @@ def write_head(folder: Path, mark: Mark, sealer: Sealer) -> None:
     """Name an entry as the last one, atomically.
 
     Raises:
-        OutputError: If the file cannot be written.
+        OutputError: If the file cannot be written, or its name not be brought to the disk.
     """
     is_new = not (folder / FILE).exists()
     with atomic_file(folder / FILE) as partial:
         partial.write_text(f"{mark.number} {mark.digest} {sealer.head(mark)}\n", encoding="ascii")
     if is_new:
-        flushed_folder(os.open(folder, os.O_RDONLY))
+        try:
+            flushed_folder(os.open(folder, os.O_RDONLY))
+        except OSError as error:
+            raise OutputError(f"the review folder cannot be written to ({error.strerror})") from error
 
 
 def clear_partial_heads(folder: Path) -> None:

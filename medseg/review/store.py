@@ -190,7 +190,15 @@ class Store:
             last = page[-1].number
 
     def verify(self) -> Verification:
-        """As the function ``verify``."""
+        """Compare the log with its seals, with the head file and with the tables.
+
+        What it finds: entries that were changed, removed, inserted, reordered or cut off, and cases, versions and
+        decisions that were changed, removed or put in behind the log's back. Labels are compared by ``Vault.problem``.
+
+        Raises:
+            InputError: If the database is damaged, or of a newer layout.
+            OutputError: If it cannot be reached.
+        """
         return self._ledger.verify()
 
     def _rows(self, query: Select[Any]) -> Sequence[RowMapping]:
@@ -229,19 +237,6 @@ def read_store(folder: Path, key: ProjectKey, database: str | None = None) -> St
     """
     opened = open_database(folder, database, may_write=False)
     return _opened(opened, Ledger(folder, opened, Sealer.of(key)), to_write=False)
-
-
-def verify(store: Store) -> Verification:
-    """Compare the log with its seals, with the head file and with the tables.
-
-    What it finds: entries that were changed, removed, inserted, reordered or cut off, and cases, versions and
-    decisions that were changed, removed or put in behind the log's back. Labels are compared by ``Vault.problem``.
-
-    Raises:
-        InputError: If the database is damaged, or of a newer layout.
-        OutputError: If it cannot be reached.
-    """
-    return store.verify()
 
 
 def _opened(database: Database, ledger: Ledger, *, to_write: bool) -> Store:

@@ -14,7 +14,6 @@ from .flags import severity
 from .records import CaseName, CaseRecord, Decision, Reader, Verdict, Version
 
 _DISPUTED, _NO_OUTLINES = 8.0, 5.0
-_DAY_S = 86_400.0
 
 
 class CaseStatus(StrEnum):
@@ -165,11 +164,6 @@ def counts(items: Iterable[WorkItem]) -> dict[CaseStatus, int]:
     """How many cases have each status, in the order of ``CaseStatus``; 0 too."""
     found = Counter(item.status for item in items)
     return {status: found[status] for status in CaseStatus}
-
-
-def waiting_days(item: WorkItem, now: float) -> float | None:
-    """Days that the case waits for what is next; None if it is settled or nobody knows since when."""
-    return None if item.since is None else max(0.0, (now - item.since) / _DAY_S)
 
 
 def _latest(decisions: Iterable[Decision]) -> dict[CaseName, dict[str, Decision]]:

@@ -63,3 +63,23 @@ def test_what_is_wrong_is_named_with_its_place(tmp_path, text, message):
 def test_a_file_that_is_missing_is_told(tmp_path):
     with pytest.raises(ConfigError, match="configuration .*app.yaml' cannot be read"):
         load_review_config(tmp_path / "app.yaml")
+
+
+def test_a_profile_is_a_name_or_a_file_beside_the_configuration(tmp_path, monkeypatch):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "own.yaml").write_text("name: own\n")
+    monkeypatch.chdir(tmp_path)
+    for profile, expected in (("research", "research"), ("own.yaml", str(tmp_path / "etc" / "own.yaml"))):
+        (tmp_path / "etc" / "app.yaml").write_text(f"profile: {profile}")
+        assert load_review_config(Path("etc/app.yaml")).profile == expected
+
+
+@pytest.mark.parametrize(
+    ("profile", "message"),
+    [("basik", "no profile '.*basik'; there are basic, "), ("odd.yaml", "odd.yaml: holds no profile")],
+)
+def test_a_profile_that_cannot_be_used_is_told_at_once(tmp_path, profile, message):
+    (tmp_path / "odd.yaml").write_text("")
+    (tmp_path / "app.yaml").write_text(f"profile: {profile}")
+    with pytest.raises(ConfigError, match=message):
+        load_review_config(tmp_path / "app.yaml")

@@ -11,7 +11,7 @@ from review_places import ANNA, BERT, CASE, KEY, MODEL, Place, decision, filled,
 from medseg.core.errors import InputError, OutputError, ReadError
 from medseg.review.database import FILE
 from medseg.review.records import Act, CaseName, Flag, Origin, Verdict
-from medseg.review.store import open_store, read_store, verify
+from medseg.review.store import open_store, read_store
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_what_is_kept_is_found_again(place):
             decision(1),
             decision(0, BERT, verdict=Verdict.REJECTED, difficulty=None, comment=""),
         ]
-        assert store.state == verify(store)
+        assert store.state == store.verify()
         assert (store.state.ok, store.state.entries) == (True, 5)
 
 
@@ -69,11 +69,11 @@ def test_a_case_that_is_seen_again_is_logged_only_if_it_has_changed(place):
     with place.open() as store:
         store.add_cases([record(), record(CaseName("case-1")), record()], ANNA)
         store.add_cases([record(), record(CaseName("case-1"))], BERT)
-        assert verify(store).entries == 2
+        assert store.verify().entries == 2
         changed = record(flags=(Flag("spleen", "missing"),), made=None, origin=Origin.BATCH)
         store.add_case(changed, BERT)
         assert store.case(CASE) == changed
-        assert (verify(store).ok, verify(store).entries) == (True, 3)
+        assert (store.verify().ok, store.verify().entries) == (True, 3)
         assert store.cases() == [changed, record(CaseName("case-1"))]
 
 
@@ -101,7 +101,7 @@ def test_the_prediction_is_version_0_for_good(place):
         with pytest.raises(InputError, match="another prediction already, which nothing replaces; save this one as"):
             store.add_version(new_version(sha256="ef" * 32), ANNA)
         assert store.versions(CASE) == [first]
-        assert verify(store).entries == 2
+        assert store.verify().entries == 2
 
 
 def test_what_is_not_there_is_told(place):
@@ -112,7 +112,7 @@ def test_what_is_not_there_is_told(place):
         store.add_case(record(), ANNA)
         with pytest.raises(InputError, match="no version 0 to decide about"):
             store.decide(decision(), ANNA)
-        assert (store.versions(), store.decisions(), verify(store).entries) == ([], [], 1)
+        assert (store.versions(), store.decisions(), store.verify().entries) == ([], [], 1)
 
 
 def test_nobody_decides_for_another(place):
@@ -130,7 +130,7 @@ def test_comments_are_text(place, comment):
         filled(store)
         store.decide(decision(comment=comment), ANNA)
         assert store.decisions()[-1].comment == comment
-        assert verify(store).ok
+        assert store.verify().ok
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_comments_are_text(place, comment):
 def test_comments_that_could_mislead_are_refused(full_store, comment, message):
     with pytest.raises(InputError, match=message):
         full_store.decide(decision(comment=comment), ANNA)
-    assert (verify(full_store).ok, verify(full_store).entries) == (True, 5)
+    assert (full_store.verify().ok, full_store.verify().entries) == (True, 5)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_comments_that_could_mislead_are_refused(full_store, comment, message):
 def test_what_cannot_be_kept_is_refused_whole(full_store, act, message):
     with pytest.raises(InputError, match=message):
         act(full_store)
-    assert (verify(full_store).ok, verify(full_store).entries) == (True, 5)
+    assert (full_store.verify().ok, full_store.verify().entries) == (True, 5)
 
 
 def test_entries_that_go_with_rows_are_not_written_alone(tmp_path):
@@ -183,7 +183,7 @@ def test_numbers_of_numpy_are_numbers(place):
         kept = store.add_version(new_version(np.int64(1), volumes_ml=numbers), ANNA)
         store.decide(decision(np.int64(kept.number), made=np.float64(5)), ANNA)
         store.log(Act.OPENED, ANNA, CASE, {"ml": np.float64(0.1), "dice": np.float32(0.5)})
-        assert verify(store).ok
+        assert store.verify().ok
         assert store.versions()[-1].volumes_ml == {"liver": float(np.float32(0.1)), "spleen": 0.2}
 
 
@@ -213,7 +213,7 @@ def test_the_database_refuses_to_change_what_was_written(place, table, statement
         statement = statement.format(table).replace("entry = entry", "digest = ''" if "audit" in table else "entry = 1")
         with pytest.raises(OutputError, match="the review database"), store._database.writing() as connection:
             connection.exec_driver_sql(statement)
-        assert verify(store).ok
+        assert store.verify().ok
 
 
 def test_a_newer_layout_is_refused(place):
@@ -336,5 +336,5 @@ def test_two_folders_with_one_server_each_follow_the_log(tmp_path, postgres):
             filled(here)
             there.log(Act.OPENED, BERT, CASE)
             here.log(Act.OPENED, ANNA, CASE)
-            assert (verify(here).ok, verify(there).ok) == (True, True)
-            assert verify(here).entries == 7
+            assert (here.verify().ok, there.verify().ok) == (True, True)
+            assert here.verify().entries == 7

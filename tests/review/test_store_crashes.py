@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,6 @@ from medseg.review.database import FILE
 from medseg.review.heads import FILE as HEAD
 from medseg.review.heads import read_head
 from medseg.review.records import Act
-from medseg.review.store import verify
 from medseg.review.vault import Vault
 
 
@@ -86,7 +86,7 @@ def test_threads_save_one_case_at_once(place):
         filled(store)
         made = list(pool.map(lambda _: store.add_version(new_version(0), ANNA).number, range(12)))
         assert sorted(made) == list(range(2, 14))
-        assert verify(store).ok
+        assert store.verify().ok
 
 
 def test_both_readers_see_the_prediction_first(place):
@@ -95,7 +95,7 @@ def test_both_readers_see_the_prediction_first(place):
         list(pool.map(lambda _: store.add_case(record(), ANNA), range(4)))
         made = list(pool.map(lambda _: store.add_version(new_version(), ANNA), range(4)))
         assert {version.number for version in made} == {0}
-        assert verify(store).entries == 2
+        assert store.verify().entries == 2
 
 
 def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path):
@@ -113,9 +113,9 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path):
         with full_disk((tmp_path / FILE).stat().st_size), pytest.raises(OutputError, match=message):
             fill()
         assert len(store.decisions()) == 2 + len(kept)
-        assert verify(store).ok
+        assert store.verify().ok
         store.decide(decision(), ANNA)
-        assert verify(store).ok
+        assert store.verify().ok
     assert_kept(place, [0, 1])
 
 
@@ -130,10 +130,20 @@ def test_the_head_file_does_not_fit(tmp_path, monkeypatch, caplog):
             assert "the audit log is ahead of its head file: cannot write 'audit.head'" in caplog.text
             with pytest.raises(OutputError, match=r"cannot write 'audit.head': the disk is full"):
                 store.log(Act.OPENED, ANNA)
-        assert verify(store).entries == 6
+        assert store.verify().entries == 6
         assert read_head(tmp_path, Sealer.of(KEY)).number == 5
         store.log(Act.OPENED, ANNA)
         assert read_head(tmp_path, Sealer.of(KEY)).number == 7
+
+
+def test_a_folder_that_cannot_be_flushed_is_told(tmp_path, monkeypatch):
+    def broken(handle: int) -> None:
+        os.close(handle)
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("medseg.review.heads.flushed_folder", broken)
+    with pytest.raises(OutputError, match=r"the review folder cannot be written to \(Input/output error\)"):
+        Place(tmp_path).open()
 
 
 def test_a_folder_that_is_kept_busy_is_told(tmp_path, monkeypatch):
@@ -177,4 +187,4 @@ def test_a_server_that_goes_away_is_told_and_found_again(tmp_path, postgres):
         with pytest.raises(OutputError, match="the review database cannot be used"):
             write_while_cut(store)
         store.log(Act.OPENED, ANNA)
-        assert (verify(store).ok, verify(store).entries) == (True, 6)
+        assert (store.verify().ok, store.verify().entries) == (True, 6)

@@ -16,7 +16,6 @@ from medseg.review.audit import AuditEntry, Chain, Mark, Sealer
 from medseg.review.heads import FILE as HEAD
 from medseg.review.heads import read_head, write_head
 from medseg.review.records import Act, CaseName
-from medseg.review.store import verify
 from medseg.review.verification import Verification
 
 TAMPERING = {
@@ -118,7 +117,7 @@ def test_tampering_is_found_with_its_entry(place, name):
     with place.open() as store:
         filled(store)
         place.attack(statement)
-        assert verify(store).number == number
+        assert store.verify().number == number
         assert re.search(reason, store.state.reason)
 
 
@@ -145,7 +144,7 @@ def test_reordered_entries_are_found(place):
             "UPDATE review_audit SET number = 2 WHERE number = 3",
             "UPDATE review_audit SET number = 3 WHERE number = 100",
         )
-        assert verify(store).number == 2
+        assert store.verify().number == 2
 
 
 def test_what_comes_after_the_first_fault_is_not_taken_for_it(place):
@@ -154,7 +153,7 @@ def test_what_comes_after_the_first_fault_is_not_taken_for_it(place):
         store.add_case(record(made=None), ANNA)
         store.decide(decision(), ANNA)
         place.attack("DELETE FROM review_audit WHERE number = 5")
-        assert verify(store) == Verification(6, 5, "entry 5 was removed")
+        assert store.verify() == Verification(6, 5, "entry 5 was removed")
 
 
 def test_a_changed_last_entry_is_not_written_after(place):
@@ -169,7 +168,7 @@ def test_a_changed_last_entry_is_not_written_after(place):
         with pytest.raises(InputError, match="entry 6 and what came after it, up to entry 6, were cut off"):
             store.log(Act.OPENED, ANNA)
         assert store.state.number == 6
-        assert verify(store) == Verification(4, 4, "entry 4 was removed")
+        assert store.verify() == Verification(4, 4, "entry 4 was removed")
 
 
 def test_a_log_that_is_longer_than_the_head_file_is_a_crash(place):
@@ -179,7 +178,7 @@ def test_a_log_that_is_longer_than_the_head_file_is_a_crash(place):
         store.log(Act.OPENED, ANNA)
         store.log(Act.OPENED, ANNA)
         (place.folder / HEAD).write_bytes(head)
-        assert verify(store).ok
+        assert store.verify().ok
         store.log(Act.OPENED, ANNA)
         assert read_head(place.folder, Sealer.of(KEY)).number == 8
         (place.folder / HEAD).write_bytes(head)
@@ -219,7 +218,7 @@ def test_another_head_file_is_found(tmp_path, harm, number, reason):
     with place.open() as store:
         filled(store)
         harm(tmp_path / HEAD)
-        assert verify(store).number == number
+        assert store.verify().number == number
         with pytest.raises(InputError, match=reason):
             store.log(Act.OPENED, ANNA)
     with place.open() as store:
@@ -295,7 +294,7 @@ def test_values_of_any_kind_are_found(tmp_path, statement):
     with place.open() as store:
         filled(store)
         place.attack(statement)
-        assert verify(store).number in (0, 2)
+        assert store.verify().number in (0, 2)
         assert len([entry.facts for entry in store.entries()]) == 5
 
 

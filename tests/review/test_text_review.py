@@ -224,9 +224,7 @@ def test_boxes_are_filled_in_every_frame(desk, log, tmp_path_factory):
     assert case.pictures == 3
     seen = [picture(whole_picture(case, index, SENIOR, desk.config, log)) for index in range(3)]
     assert (seen[1][WHITE.top : WHITE.bottom, WHITE.left : WHITE.right] > 250).all()
-    assert [np.corrcoef(one.ravel(), value.ravel())[0, 1] > 0.99 for one, value in zip(seen, values, strict=True)] == [
-        True
-    ] * 3
+    assert all(np.corrcoef(one.ravel(), value.ravel())[0, 1] > 0.99 for one, value in zip(seen, values, strict=True))
     with pytest.raises(InputError, match="no box was drawn"):
         blank(case, [Box(3, 3, 3, 9)], SENIOR, desk.config, log)
     (upload,) = desk.session.uploads
@@ -291,7 +289,7 @@ def test_a_series_waits_as_a_whole(desk, finder, tmp_path_factory, log):
     """Of a series of derived slices one shows text: the others do not become a volume without it."""
     finder.append(WhiteFinder())
     folder = tmp_path_factory.mktemp("derived")
-    paths = write_study(folder, ImageType=["DERIVED", "SECONDARY"])
+    write_study(folder, ImageType=["DERIVED", "SECONDARY"])
     finder[0].find = lambda picture: []
     (shown,) = desk.upload(content_of(folder))
     assert shown.slices == 2
@@ -304,7 +302,6 @@ def test_a_series_waits_as_a_whole(desk, finder, tmp_path_factory, log):
     finder[0].find = lambda picture: []
     (made,) = release(case, SENIOR, desk.config, log)
     assert (made.slices, made.files.name) == (2, shown.files.name)
-    assert len(paths) == 2
 
 
 def test_dropped_pictures_are_gone(desk, capture, log):

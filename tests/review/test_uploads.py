@@ -118,7 +118,7 @@ def test_files_are_known_by_content_and_not_by_name(desk, study):
     files = {next(names): content for content in study.values()}
     files[next(names)] = nifti()
     cases = desk.upload(files)
-    assert [case.slices for case in cases] == [2, 1] or [case.slices for case in cases] == [1, 2]
+    assert sorted(case.slices for case in cases) == [1, 2]
     assert {path.name for path in desk.folder.iterdir()} == {"review", "project.key"}
 
 
@@ -147,7 +147,7 @@ def test_what_was_exported_for_release_may_come_back(desk, study):
     assert [path.name for path in again.files.image] == [path.name for path in case.files.image]
 
 
-def test_several_series_and_files_that_are_none(desk, tmp_path_factory, monkeypatch):
+def test_several_series_and_files_that_are_none(desk, tmp_path_factory):
     folder = tmp_path_factory.mktemp("studies")
     write_study(folder / "a")
     write_study(folder / "b", "2", LARGER, PatientID="other", PatientName="Other^Name")
@@ -234,8 +234,6 @@ def test_the_session_s_limit_counts_all_uploads(tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_told_in_a_sentence(desk, study, monkeypatch):
-    real = io.FileIO
-
     def full(*_):
         raise OSError(28, "No space left on device", "/secret/path")
 
@@ -246,7 +244,6 @@ def test_a_full_disk_is_told_in_a_sentence(desk, study, monkeypatch):
         patch.setattr("medseg.review.uploads.Path.open", full)
         with pytest.raises(OutputError, match="^the folder of uploads cannot be written to: the disk is full$"):
             receive(desk.session, [("a", [b"1"])], desk.config.limits)
-    assert real is io.FileIO
     assert desk.is_empty()
 
 

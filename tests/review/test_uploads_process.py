@@ -135,9 +135,6 @@ def said(monkeypatch, capsys, request_) -> list[list[object]]:
         def readline(self):
             return request_.model_dump_json()
 
-        def read(self):
-            time.sleep(60)
-
     monkeypatch.setattr(cleaning_process.sys, "stdin", Standard())
     monkeypatch.setattr(cleaning_process, "_bound_memory", lambda: None)
     monkeypatch.setattr(cleaning_process, "route_logs", lambda: None)
