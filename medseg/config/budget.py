@@ -6,7 +6,7 @@ import re
 
 from medseg.core.errors import ConfigError
 
-from .sections import BudgetSection
+from .training import BudgetSection
 
 _FORM = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|ep|epochs)\s*")
 _MINUTES = {"s": 1 / 60, "min": 1.0, "h": 60.0}

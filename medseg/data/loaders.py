@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from medseg.config.sections import AugmentationSection
+from medseg.config.training import AugmentationSection
 from medseg.core.geometry import Shape
 from medseg.transforms.augment import augment, sample_params
 

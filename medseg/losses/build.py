@@ -7,7 +7,7 @@ from typing import assert_never
 import torch
 from torch import Tensor, nn
 
-from medseg.config.sections import (
+from medseg.config.losses import (
     DiceCESection,
     DiceFocalSection,
     DiceSection,

@@ -10,17 +10,8 @@ import numpy as np
 
 from medseg.config.networks import UNetSection
 from medseg.config.schemes import labels_section
-from medseg.config.sections import (
-    AugmentationSection,
-    BudgetSection,
-    ChannelSection,
-    DataSection,
-    Intensity,
-    PreprocessingSection,
-    RunConfig,
-    SamplingSection,
-    TrainingSection,
-)
+from medseg.config.sections import ChannelSection, DataSection, Intensity, PreprocessingSection, RunConfig
+from medseg.config.training import AugmentationSection, BudgetSection, SamplingSection, TrainingSection
 from medseg.core.errors import DataError
 from medseg.core.geometry import LengthUnit, Spacing
 from medseg.core.labels import LabelScheme

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from medseg.config.sections import OptimizerSection, RunConfig
+from medseg.config.sections import RunConfig
+from medseg.config.training import OptimizerSection
 from medseg.core.geometry import Shape
 from medseg.core.labels import LabelScheme
 from medseg.data.cache import PreparedArrays

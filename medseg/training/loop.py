@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from medseg.config.sections import TrainingSection
+from medseg.config.training import TrainingSection
 from medseg.core.errors import TrainingError
 from medseg.data.loaders import PatchLoader
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from medseg.config.sections import BudgetSection, OptimizerSection
+from medseg.config.training import BudgetSection, OptimizerSection
 
 
 def learning_rate(section: OptimizerSection, progress: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from medseg.config.sections import AugmentationSection
+from medseg.config.training import AugmentationSection
 from medseg.core.geometry import Shape
 
 from .intensity import IntensityParams, change_intensity, sample_intensity

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medseg.config.sections import AugmentationSection
+from medseg.config.training import AugmentationSection
 
 from .resample import Matrix, linear_matrix, nearest_samples
 

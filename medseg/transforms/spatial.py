@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from medseg.config.sections import AugmentationSection
+from medseg.config.training import AugmentationSection
 from medseg.core.geometry import Shape
 
 from .intensity import around_one

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from factories import prepared_arrays
 
-from medseg.config.sections import AugmentationSection
+from medseg.config.training import AugmentationSection
 from medseg.data.loaders import BatchPlan, PatchDataset, PatchLoader
 from medseg.data.sampling import PatchSampler
 from medseg.transforms.augment import source_patch

@@ -1,13 +1,7 @@
 import pytest
 import torch
 
-from medseg.config.sections import (
-    DiceCESection,
-    DiceFocalSection,
-    DiceSection,
-    GeneralizedDiceSection,
-    TverskySection,
-)
+from medseg.config.losses import DiceCESection, DiceFocalSection, DiceSection, GeneralizedDiceSection, TverskySection
 from medseg.losses.build import build_loss
 from medseg.losses.compound import DiceCELoss, DiceFocalLoss
 from medseg.losses.dice import DiceLoss, GeneralizedDiceLoss

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from factories import scheme
 
-from medseg.config.sections import BudgetSection, DataSection, Intensity
+from medseg.config.sections import DataSection, Intensity
+from medseg.config.training import BudgetSection
 from medseg.core.errors import DataError
 from medseg.core.geometry import LengthUnit
 from medseg.core.labels import LabelScheme

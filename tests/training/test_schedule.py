@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from medseg.config.sections import BudgetSection, OptimizerSection
+from medseg.config.training import BudgetSection, OptimizerSection
 from medseg.training import schedule
 from medseg.training.schedule import Clock, learning_rate
 

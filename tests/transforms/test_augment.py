@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from medseg.config.sections import AugmentationSection
+from medseg.config.training import AugmentationSection
 from medseg.transforms.augment import Params, augment, sample_params, source_patch
 from medseg.transforms.intensity import IntensityParams
 from medseg.transforms.spatial import SpatialParams

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from medseg.config.sections import AugmentationSection
+from medseg.config.training import AugmentationSection
 from medseg.transforms.intensity import IntensityParams, around_one, change_intensity, sample_intensity
 
 SHAPES = [(20, 24, 16), (30, 28, 1)]

@@ -7,7 +7,7 @@ from factories import ball
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from medseg.config.sections import AugmentationSection
+from medseg.config.training import AugmentationSection
 from medseg.transforms.spatial import SpatialParams, fixed_axis, sample_spatial, source_patch, transform_space
 
 PATCH = (20, 24, 16)
