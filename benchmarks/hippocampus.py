@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from fold_scores import case_means, score_row, write_split
 from record import record, table
-from scipy.stats import bootstrap
 
 from medseg.data.layouts import open_dataset
 from medseg.evaluation.result import Evaluation
@@ -27,22 +24,22 @@ from medseg.pipelines.train import read_run_config, train
 from medseg.training.state import read_checkpoint
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-EVERY_NTH_VALIDATES = 10
+PAIRED = "minus nnU-Net, paired"
 
 
 def main() -> None:
     arguments = _arguments()
-    test = _write_split(arguments)
+    test = write_split(arguments.data, arguments.folds, arguments.fold, arguments.output / "split.json")["test"]
     nnunet = _nnunet(arguments.nnunet, test)
-    rows = [_row("nnU-Net 3D, 1000 epochs on a GPU (published)", nnunet, nnunet)]
+    rows = [score_row("nnU-Net 3D, 1000 epochs on a GPU (published)", nnunet, nnunet, PAIRED)]
     for dims in arguments.dims:
         name = f"hippocampus_{dims}d"
         minutes, steps, evaluation = _run(arguments, name, test)
         title = f"medseg {dims}D, {arguments.budget} on two CPU cores ({minutes:.1f} min, {steps} steps)"
         for structure in evaluation.scheme.targets:
             scores = {row.case: row.dice for row in evaluation.rows if row.structure == structure}
-            rows.append(_row(f"{title}: {structure}", scores, None))
-        rows.append(_row(f"{title}: mean", _case_means(evaluation), nnunet))
+            rows.append(score_row(f"{title}: {structure}", scores, None, PAIRED))
+        rows.append(score_row(f"{title}: mean", case_means(evaluation), nnunet, PAIRED))
     record("hippocampus", table(rows))
 
 
@@ -56,18 +53,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--dims", type=int, nargs="+", default=[3, 2])
     parser.add_argument("--output", type=Path, default=Path("runs/hippocampus"))
     return parser.parse_args()
-
-
-def _write_split(arguments: argparse.Namespace) -> list[str]:
-    """Write the fold, restricted to the cases at hand, as a split file; every tenth training case validates."""
-    fold = json.loads(arguments.folds.read_text())[arguments.fold]
-    there = {case.id for case in open_dataset(arguments.data).cases}
-    training, test = (sorted(there & set(fold[part])) for part in ("train", "test"))
-    validation = training[::EVERY_NTH_VALIDATES]
-    split = {"train": sorted(set(training) - set(validation)), "validation": validation, "test": test}
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "split.json").write_text(json.dumps(split))
-    return test
 
 
 def _run(arguments: argparse.Namespace, name: str, test: list[str]) -> tuple[float, int, Evaluation]:
@@ -87,28 +72,6 @@ def _nnunet(path: Path, test: list[str]) -> dict[str, float]:
     with path.open() as stream:
         known = {row["case_id"]: float(row["argmax_foreground_mean_dice"]) for row in csv.DictReader(stream)}
     return {case: known[case] for case in test}
-
-
-def _case_means(evaluation: Evaluation) -> dict[str, float]:
-    return {case: float(np.mean([r.dice for r in evaluation.rows if r.case == case])) for case in evaluation.cases}
-
-
-def _row(name: str, scores: dict[str, float], other: dict[str, float] | None) -> dict[str, object]:
-    values = np.array([*scores.values()])
-    paired = np.array([scores[case] - other[case] for case in scores]) if other and other is not scores else None
-    return {
-        "model": name,
-        "cases": len(values),
-        "Dice": f"{values.mean():.4f}",
-        "95 % CI": _interval(values),
-        "lowest": f"{values.min():.3f}",
-        "minus nnU-Net, paired": "" if paired is None else f"{paired.mean():+.4f} ({_interval(paired)})",
-    }
-
-
-def _interval(values: NDArray[np.float64]) -> str:
-    found = bootstrap((values,), np.mean, method="BCa", rng=np.random.default_rng(0)).confidence_interval
-    return f"{found.low:.4f} to {found.high:.4f}"
 
 
 if __name__ == "__main__":

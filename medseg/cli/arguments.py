@@ -44,6 +44,31 @@ FormsOption = Annotated[
     typer.Option("--write", help="What to write; may be repeated.", show_default="seg and sr"),
 ]
 
+
+class WhichSeries(StrEnum):
+    """Which fitting series of a study are predicted."""
+
+    best = "best"
+    all = "all"
+
+
+SeriesOption = Annotated[WhichSeries, typer.Option(help="Predict the best fitting series of a study, or all that fit.")]
+
+RulesOption = Annotated[Path | None, typer.Option(help="YAML file of rules for series.", show_default="the model's")]
+
+TimeLimitOption = Annotated[str, typer.Option(help="Longest time for one study.")]
+
+KeyOption = Annotated[
+    Path | None,
+    typer.Option(help="Project key that makes the pseudonyms.", show_default="~/.config/medseg/project.key"),
+]
+
+MirrorOption = Annotated[bool | None, typer.Option(help="Average over mirrored images.", show_default="the model's")]
+
+FillGapsFlag = Annotated[
+    bool, typer.Option("--fill-gaps", help="Interpolate missing DICOM slices.", show_default="off")
+]
+
 AllFramesFlag = Annotated[
     bool, typer.Option("--all-frames", help="A frame for every slice in DICOM SEG.", show_default="off")
 ]

@@ -14,7 +14,21 @@ import typer
 from medseg.config.durations import parse_duration
 from medseg.core.errors import InputError
 
-from .arguments import AllFramesFlag, Device, DeviceOption, FormName, FormsOption, JsonFlag
+from .arguments import (
+    AllFramesFlag,
+    Device,
+    DeviceOption,
+    FillGapsFlag,
+    FormName,
+    FormsOption,
+    JsonFlag,
+    KeyOption,
+    MirrorOption,
+    RulesOption,
+    SeriesOption,
+    TimeLimitOption,
+    WhichSeries,
+)
 from .console import ConsoleProgress, print_line, print_table
 
 if TYPE_CHECKING:
@@ -26,13 +40,6 @@ class Origin(StrEnum):
 
     folder = "folder"
     dicomweb = "dicomweb"
-
-
-class WhichSeries(StrEnum):
-    """Which fitting series of a study are predicted."""
-
-    best = "best"
-    all = "all"
 
 
 class EngineChoice(StrEnum):
@@ -64,18 +71,12 @@ def batch(
         typer.Option(help="With --from dicomweb: authorities for the server, PEM.", show_default="the system's"),
     ] = None,
     write: FormsOption = None,
-    series: Annotated[
-        WhichSeries, typer.Option(help="Predict the best fitting series of a study, or all that fit.")
-    ] = WhichSeries.best,
-    rules: Annotated[
-        Path | None, typer.Option(help="YAML file of rules for series.", show_default="the model's")
-    ] = None,
+    series: SeriesOption = WhichSeries.best,
+    rules: RulesOption = None,
     any_size: Annotated[
         bool, typer.Option("--any-size", help="Also series unlike the training's in size.", show_default="off")
     ] = False,
-    fill_gaps: Annotated[
-        bool, typer.Option("--fill-gaps", help="Interpolate missing slices.", show_default="off")
-    ] = False,
+    fill_gaps: FillGapsFlag = False,
     all_frames: AllFramesFlag = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done; write nothing.", show_default="off")
@@ -88,7 +89,7 @@ def batch(
     ] = False,
     quiet: Annotated[str, typer.Option(help="With --watch: how long files have to rest.")] = "60s",
     retry: Annotated[bool, typer.Option("--retry/--no-retry", help="Try again what failed in an earlier run.")] = True,
-    time_limit: Annotated[str, typer.Option(help="Longest time for one study.")] = "30min",
+    time_limit: TimeLimitOption = "30min",
     workers: Annotated[
         int | None,
         typer.Option(min=1, help="Processes with a model each, on each machine.", show_default="one a GPU, or one"),
@@ -99,13 +100,8 @@ def batch(
         typer.Option(help="With --engine ray: address of the cluster.", show_default="the one of this machine"),
     ] = None,
     device: DeviceOption = Device.auto,
-    mirror: Annotated[
-        bool | None, typer.Option(help="Average over mirrored images.", show_default="the model's")
-    ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option(help="Project key that makes the pseudonyms.", show_default="~/.config/medseg/project.key"),
-    ] = None,
+    mirror: MirrorOption = None,
+    key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Predict whole folders of DICOM studies; what was stopped goes on where it was."""

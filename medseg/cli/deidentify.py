@@ -11,7 +11,7 @@ import typer
 from medseg.config.deid import DeidProfile, KeptAttribute, Mode
 from medseg.core.errors import InputError
 
-from .arguments import JsonFlag
+from .arguments import JsonFlag, KeyOption
 from .console import ERRORS, ConsoleProgress, print_line, print_table
 
 if TYPE_CHECKING:
@@ -42,10 +42,7 @@ def deidentify(
             show_default="the profile's",
         ),
     ] = None,
-    key: Annotated[
-        Path | None,
-        typer.Option(help="Project key that makes the pseudonyms.", show_default="~/.config/medseg/project.key"),
-    ] = None,
+    key: KeyOption = None,
     keep: Annotated[
         list[KeptAttribute] | None,
         typer.Option(help="Keep in manifest.csv, in bands; may be repeated.", show_default="none"),

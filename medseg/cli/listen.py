@@ -10,8 +10,19 @@ import typer
 from medseg.config.durations import parse_duration
 from medseg.core.errors import InputError
 
-from .arguments import Device, DeviceOption, FormName, FormsOption, JsonFlag
-from .batch import WhichSeries, stop_on_signals, tell_run
+from .arguments import (
+    Device,
+    DeviceOption,
+    FormName,
+    FormsOption,
+    JsonFlag,
+    KeyOption,
+    RulesOption,
+    SeriesOption,
+    TimeLimitOption,
+    WhichSeries,
+)
+from .batch import stop_on_signals, tell_run
 from .console import ConsoleProgress
 
 if TYPE_CHECKING:
@@ -57,21 +68,14 @@ def listen(
     object_limit: Annotated[int, typer.Option(min=1, help="Largest object, in GiB.")] = 2,
     rate_limit: Annotated[int, typer.Option(min=1, help="Objects a minute from one caller.")] = 12_000,
     write: FormsOption = None,
-    series: Annotated[
-        WhichSeries, typer.Option(help="Predict the best fitting series of a study, or all that fit.")
-    ] = WhichSeries.best,
-    rules: Annotated[
-        Path | None, typer.Option(help="YAML file of rules for series.", show_default="the model's")
-    ] = None,
-    time_limit: Annotated[str, typer.Option(help="Longest time for one study.")] = "30min",
+    series: SeriesOption = WhichSeries.best,
+    rules: RulesOption = None,
+    time_limit: TimeLimitOption = "30min",
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes with a model each.", show_default="one a GPU, or one")
     ] = None,
     device: DeviceOption = Device.auto,
-    key: Annotated[
-        Path | None,
-        typer.Option(help="Project key that makes the pseudonyms.", show_default="~/.config/medseg/project.key"),
-    ] = None,
+    key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Be a DICOM node: outline each study that is sent here, and send the results back."""

@@ -12,7 +12,7 @@ from medseg.core.errors import MedsegError
 from medseg.core.messages import route_logs
 
 from .app import open_app
-from .arguments import Device, DeviceOption, JsonFlag, read_channels
+from .arguments import Device, DeviceOption, FillGapsFlag, JsonFlag, KeyOption, MirrorOption, read_channels
 from .batch import batch
 from .compare import compare
 from .console import ConsoleProgress, print_error, print_line, print_table
@@ -110,9 +110,7 @@ def predict(
     ] = None,
     device: DeviceOption = Device.auto,
     overlap: Annotated[float | None, typer.Option(help="Overlap of windows.", show_default="the model's")] = None,
-    mirror: Annotated[
-        bool | None, typer.Option(help="Average over mirrored images.", show_default="the model's")
-    ] = None,
+    mirror: MirrorOption = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write probabilities too.", show_default="off")
     ] = False,
@@ -125,13 +123,8 @@ def predict(
     all_series: Annotated[
         bool, typer.Option("--all-series", help="Also series unlike the training's.", show_default="off")
     ] = False,
-    fill_gaps: Annotated[
-        bool, typer.Option("--fill-gaps", help="Interpolate missing DICOM slices.", show_default="off")
-    ] = False,
-    key: Annotated[
-        Path | None,
-        typer.Option(help="Project key that names DICOM results.", show_default="~/.config/medseg/project.key"),
-    ] = None,
+    fill_gaps: FillGapsFlag = False,
+    key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Outline structures; results lie on the images' own grids."""
