@@ -15,12 +15,14 @@ from medseg.evaluation.result import Evaluation
 EVERY_NTH_VALIDATES = 10
 
 
-def write_split(data: Path, folds: Path, fold: int, file: Path) -> dict[str, list[str]]:
-    """Write a fold, restricted to the cases at hand, as a split file; every tenth training case validates."""
+def write_split(
+    data: Path, folds: Path, fold: int, file: Path, every: int = EVERY_NTH_VALIDATES
+) -> dict[str, list[str]]:
+    """Write a fold, restricted to the cases at hand, as a split file; every n-th training case validates."""
     wanted = json.loads(folds.read_text(encoding="utf-8"))[fold]
     there = {case.id for case in open_dataset(data).cases}
     training, test = (sorted(there & set(wanted[part])) for part in ("train", "test"))
-    validation = training[::EVERY_NTH_VALIDATES]
+    validation = training[::every]
     split = {"train": sorted(set(training) - set(validation)), "validation": validation, "test": test}
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(split), encoding="utf-8")

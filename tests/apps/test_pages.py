@@ -180,6 +180,15 @@ def test_strokes_from_before_are_shown_again_and_can_be_discarded(pages, name):
     assert pages.desk.drafts.names(LOCAL) == frozenset()
 
 
+def test_strokes_from_before_can_be_saved_without_the_viewer(pages, name):
+    draw(pages.desk, pages.desk.sit("another tab", name, LOCAL).sitting)
+    tab = press(pages.open("review", name), "Save them")
+    assert "**Version 1** is on the screen" in texts(tab)
+    assert "strokes that were not saved" not in texts(tab)
+    assert pages.desk.store.versions(name)[-1].changed_ml["liver"] > 0
+    assert pages.desk.drafts.names(LOCAL) == frozenset()
+
+
 def test_strokes_on_a_version_that_was_left_behind_can_be_taken_up(pages, name):
     other = pages.desk.sit("another tab", name, LOCAL).sitting
     base, sha256 = other.prediction, draw(pages.desk, other)

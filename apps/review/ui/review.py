@@ -122,14 +122,10 @@ def _viewer(seat: Seat, wishes: Wishes) -> ViewerEvents:
     """The viewer; what was drawn is saved when it says so."""
     scene = scene_of(seat, visit().holder, wishes)
     events = viewer(scene, key="viewer", height=_HEIGHT)
-    if events.error:
-        st.warning(plain(events.error))
     if events.clicked is not None and wishes.takes_clicks:
         refine_panel.follow(seat, events.clicked)
     if events.saved is not None:
-        saved = seat.sitting.save(events.saved.sha256)
-        changed = sum(saved.changed_ml.values())
-        st.toast(f"Saved as version {saved.number}, {changed:.2f} mL changed", icon=":material/save:")
+        drafts_bar.tell_saved(seat.sitting.save(events.saved.sha256))
         st.rerun()
     return events
 
