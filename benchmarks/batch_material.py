@@ -69,11 +69,14 @@ def write_studies(folder: Path, cases: Sequence[Case], studies: int) -> None:
             pass
 
 
-def train_model(folder: Path, budget: str) -> Path:
-    """The bundle that ``medseg plan`` and ``medseg train`` give for a dozen generated studies and a budget."""
+def train_model(folder: Path, budget: str, settings: Sequence[str] = ()) -> Path:
+    """The bundle that ``medseg plan`` and ``medseg train`` give for a dozen generated studies and a budget.
+
+    ``settings`` change the plan, as ``medseg train --set`` does.
+    """
     manifest = write_cohort(folder / "cohort", _TRAINING_CASES, protocol=Protocol(matrix=SHAPE[0]))
     plan(manifest, folder / "run.yaml", budget=budget, device="cpu")
-    return train(read_run_config(folder / "run.yaml", ["device=cpu"]), folder / "run").bundle
+    return train(read_run_config(folder / "run.yaml", ["device=cpu", *settings]), folder / "run").bundle
 
 
 def _template(case: Case, seed: int) -> Template:

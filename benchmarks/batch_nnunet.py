@@ -35,7 +35,8 @@ from medseg.config.networks import UNetSection
 from medseg.core.case import Case
 from medseg.core.volume import LabelMap
 from medseg.inference.bundle import Bundle, read_bundle
-from medseg.inference.predictor import PredictionSettings, Predictor
+from medseg.inference.predictor import Predictor
+from medseg.inference.settings import PredictionSettings
 from medseg.io.formats import read_label_map, write_volume
 
 OURS, THEIRS, THEIRS_AT_ONCE = "medseg batch, one call", "nnU-Net, a call a study", "nnU-Net, one call"
@@ -143,7 +144,7 @@ def _prepared(peer: Peer, places: Places, cases: Sequence[Case]) -> list[str]:
         peer.model,
     ]
     found = subprocess.run(command, check=True, capture_output=True, text=True)
-    theirs, ours = int(found.stdout.split()[-1]), sum(one.numel() for one in bundle.network.parameters())
+    theirs, ours = int(found.stdout.split()[-1]), sum(one.numel() for one in bundle.members[0].network.parameters())
     if theirs != ours:
         raise SystemExit(f"the networks differ: ours has {ours} parameters, nnU-Net's {theirs}")
     peer.predict([f"torso-{number}_0000.nii.gz" for number in range(len(cases))])

@@ -14,7 +14,8 @@ from pathlib import Path
 from medseg.core.case import Case
 from medseg.inference.bundle import read_bundle
 from medseg.inference.devices import PrecisionName
-from medseg.inference.predictor import PredictionSettings, Predictor
+from medseg.inference.predictor import Predictor
+from medseg.inference.settings import PredictionSettings
 
 MEDSEG = Path(sys.executable).with_name("medseg")
 
@@ -69,8 +70,8 @@ def predictor_times(folder: Path, cases: Sequence[Case], precision: PrecisionNam
     bundle = read_bundle(folder)
     predictor = Predictor(bundle, PredictionSettings(device="cpu", precision=precision))
     moments: list[float] = []
-    bundle.network.register_forward_pre_hook(lambda *_: moments.append(-time.perf_counter()))
-    bundle.network.register_forward_hook(lambda *_: moments.append(time.perf_counter()))
+    bundle.members[0].network.register_forward_pre_hook(lambda *_: moments.append(-time.perf_counter()))
+    bundle.members[0].network.register_forward_hook(lambda *_: moments.append(time.perf_counter()))
     whole, network = [], []
     for case in (cases[0], *cases):
         moments.clear()

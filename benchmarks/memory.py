@@ -25,7 +25,8 @@ from medseg.config.sections import RunConfig
 from medseg.core.geometry import Geometry
 from medseg.core.volume import Volume
 from medseg.inference.bundle import Bundle, TrainingFacts
-from medseg.inference.predictor import PredictionSettings, Predictor
+from medseg.inference.predictor import Predictor
+from medseg.inference.settings import PredictionSettings
 from medseg.networks.build import build_network
 from medseg.planning.topology import unet_for
 
@@ -101,7 +102,7 @@ def model(options: argparse.Namespace) -> Bundle:
     )
     outputs = options.structures + 1
     network = Instant(outputs) if options.network == "instant" else build_network(config.network, 1, outputs)
-    return Bundle(config, label_scheme(config.labels), network.eval(), facts)
+    return Bundle.single(config, label_scheme(config.labels), network.eval(), facts)
 
 
 def random_ct(shape: tuple[int, int, int], spacing: tuple[float, float, float]) -> Volume:
