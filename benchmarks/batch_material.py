@@ -28,7 +28,7 @@ from medseg.phantom.bodies import torso
 from medseg.phantom.instances import SeriesHeader, StudyHeader, write_series
 from medseg.phantom.people import Person, Visit
 from medseg.phantom.studies import Protocol, write_cohort
-from medseg.pipelines.plan import plan
+from medseg.pipelines.plan import PlanOptions, plan
 from medseg.pipelines.train import read_run_config, train
 
 SHAPE = (128, 128, 64)
@@ -75,7 +75,7 @@ def train_model(folder: Path, budget: str, settings: Sequence[str] = ()) -> Path
     ``settings`` change the plan, as ``medseg train --set`` does.
     """
     manifest = write_cohort(folder / "cohort", _TRAINING_CASES, protocol=Protocol(matrix=SHAPE[0]))
-    plan(manifest, folder / "run.yaml", budget=budget, device="cpu")
+    plan(manifest, folder / "run.yaml", PlanOptions(budget=budget, device="cpu"))
     return train(read_run_config(folder / "run.yaml", ["device=cpu", *settings]), folder / "run").bundle
 
 

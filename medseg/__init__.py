@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from .evaluation.attributes import AuditOptions as AuditOptions
     from .inference.bundle import Bundle as Bundle
     from .inference.bundle import read_bundle as read_bundle
-    from .inference.predictor import PredictionSettings as PredictionSettings
+    from .inference.bundle import write_bundle as write_bundle
+    from .inference.ensemble import ensemble as ensemble
     from .inference.predictor import Predictor as Predictor
+    from .inference.settings import PredictionSettings as PredictionSettings
     from .io.formats import read_label_map as read_label_map
     from .io.formats import read_multi_label_map as read_multi_label_map
     from .io.formats import read_volume as read_volume
@@ -45,10 +47,13 @@ if TYPE_CHECKING:
     from .pipelines.batch import predict_studies as predict_studies
     from .pipelines.batch import predict_web_studies as predict_web_studies
     from .pipelines.batch import watch_studies as watch_studies
+    from .pipelines.card import model_card as model_card
     from .pipelines.compare import CompareOptions as CompareOptions
     from .pipelines.compare import compare as compare
     from .pipelines.convert import ConvertOptions as ConvertOptions
     from .pipelines.convert import convert as convert
+    from .pipelines.cross_validate import FoldOptions as FoldOptions
+    from .pipelines.cross_validate import cross_validate as cross_validate
     from .pipelines.deidentify import DeidentifyOptions as DeidentifyOptions
     from .pipelines.deidentify import deidentify as deidentify
     from .pipelines.demo import demo as demo
@@ -57,11 +62,16 @@ if TYPE_CHECKING:
     from .pipelines.inspect import inspect as inspect
     from .pipelines.listen import ListenOptions as ListenOptions
     from .pipelines.listen import listen as listen
+    from .pipelines.plan import PlanOptions as PlanOptions
     from .pipelines.plan import plan as plan
     from .pipelines.predict import PredictOptions as PredictOptions
     from .pipelines.predict import predict as predict
+    from .pipelines.pretrain import pretrain as pretrain
+    from .pipelines.select import compare_runs as compare_runs
     from .pipelines.train import read_run_config as read_run_config
     from .pipelines.train import train as train
+    from .training.callbacks import Callback as Callback
+    from .training.own import OwnParts as OwnParts
 
 __version__ = "0.1.0"
 
@@ -70,19 +80,23 @@ _HOMES = {
     "AuditOptions": "evaluation.attributes",
     "BatchOptions": "batch.session",
     "Bundle": "inference.bundle",
+    "Callback": "training.callbacks",
     "Case": "core.case",
     "CompareOptions": "pipelines.compare",
     "ConvertOptions": "pipelines.convert",
     "DeidProfile": "config.deid",
     "DeidentifyOptions": "pipelines.deidentify",
     "EvaluateOptions": "pipelines.evaluate",
+    "FoldOptions": "pipelines.cross_validate",
     "Geometry": "core.geometry",
     "LabelMap": "core.volume",
     "LabelScheme": "core.labels",
     "ListenOptions": "pipelines.listen",
     "MultiLabelMap": "core.volume",
+    "OwnParts": "training.own",
+    "PlanOptions": "pipelines.plan",
     "PredictOptions": "pipelines.predict",
-    "PredictionSettings": "inference.predictor",
+    "PredictionSettings": "inference.settings",
     "Predictor": "inference.predictor",
     "Region": "core.labels",
     "ResultForm": "batch.outputs",
@@ -92,9 +106,12 @@ _HOMES = {
     "Structure": "core.labels",
     "Volume": "core.volume",
     "compare": "pipelines.compare",
+    "compare_runs": "pipelines.select",
     "convert": "pipelines.convert",
+    "cross_validate": "pipelines.cross_validate",
     "deidentify": "pipelines.deidentify",
     "demo": "pipelines.demo",
+    "ensemble": "inference.ensemble",
     "evaluate": "pipelines.evaluate",
     "find_series": "io.studies",
     "inspect": "pipelines.inspect",
@@ -102,11 +119,13 @@ _HOMES = {
     "listen": "pipelines.listen",
     "load_config": "config.load",
     "load_profile": "config.load",
+    "model_card": "pipelines.card",
     "open_dataset": "data.layouts",
     "plan": "pipelines.plan",
     "predict": "pipelines.predict",
     "predict_studies": "pipelines.batch",
     "predict_web_studies": "pipelines.batch",
+    "pretrain": "pipelines.pretrain",
     "read_bundle": "inference.bundle",
     "read_label_map": "io.formats",
     "read_multi_label_map": "io.formats",
@@ -117,6 +136,7 @@ _HOMES = {
     "score_case": "metrics.table",
     "train": "pipelines.train",
     "watch_studies": "pipelines.batch",
+    "write_bundle": "inference.bundle",
     "write_label_map": "io.formats",
     "write_multi_label_map": "io.formats",
     "write_volume": "io.formats",

@@ -128,4 +128,4 @@ def _model(truths: list[LabelMap]) -> Bundle:
     )
     grids: list[Geometry] = [truth.geometry for truth in truths]
     network = build_network(config.network, 1, output_channels(TORSO)).eval()
-    return Bundle(config, TORSO, network, TrainingFacts.from_grids(("CT",), grids, facts))
+    return Bundle.single(config, TORSO, network, TrainingFacts.from_grids(("CT",), grids, facts))

@@ -19,7 +19,7 @@ from medseg.batch.work import WorkSettings
 from medseg.batch.worker import OpenWorker, done
 from medseg.core.pseudonyms import ProjectKey
 from medseg.inference.bundle import Bundle, BundleRecords, write_bundle
-from medseg.inference.predictor import PredictionSettings
+from medseg.inference.settings import PredictionSettings
 
 CPU = PredictionSettings(device="cpu", precision="fp32")
 KEY = ProjectKey(bytes(range(32)))

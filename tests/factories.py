@@ -18,7 +18,7 @@ from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap, Volume
 from medseg.data.cache import PreparedArrays, foreground_voxels
 from medseg.inference.bundle import Bundle, TrainingFacts, output_channels
-from medseg.networks.build import build_network
+from medseg.inference.network import network_of
 
 ALL_ORIENTATIONS = tuple(
     "".join(letters) for order in itertools.permutations(("RL", "AP", "SI")) for letters in itertools.product(*order)
@@ -84,11 +84,11 @@ def bundle(network: nn.Module | None = None, **changes) -> Bundle:
     """Model with random weights, or with a network of one's own, for images of about 16³ voxels of 1 mm."""
     config = run_config(**changes)
     labels = label_scheme(config.labels)
-    network = network or build_network(config.network, len(config.channels), output_channels(labels))
+    network = network or network_of(config, output_channels(labels))
     facts = TrainingFacts.from_grids(
         tuple(channel.name for channel in config.channels), [Geometry.from_spacing((16, 16, 16))]
     )
-    return Bundle(config, labels, network.eval(), facts)
+    return Bundle.single(config, labels, network.eval(), facts)
 
 
 def prepared_arrays(target: np.ndarray, targets=2, image: np.ndarray | None = None) -> PreparedArrays:

@@ -14,13 +14,14 @@ import numpy as np
 from medseg.config.selection import Plane, SelectionSection, SeriesRule
 from medseg.core.errors import ConfigError
 from medseg.core.geometry import Geometry, LengthUnit
+from medseg.data.joining import LEAST_COVERED, Joining, placement
 from medseg.inference.bundle import TrainingFacts
 from medseg.inference.suitability import dicom_modality, wrong_grid
 from medseg.io.studies import Series
 
-from .channels import SAME_GRID_MM
-
 Which = Literal["best", "all"]
+SAME_GRID_MM = 0.01
+"""How far voxels of two series may lie apart on what counts as one grid."""
 
 _PLANES = {"S": Plane.AXIAL, "I": Plane.AXIAL, "A": Plane.CORONAL, "P": Plane.CORONAL}
 _LOCALIZERS = {"LOCALIZER", "SCOUT"}
@@ -44,16 +45,29 @@ class Considered:
 
 
 @dataclass(frozen=True, eq=False)
+class Match:
+    """Series that are predicted together.
+
+    Attributes:
+        series: One a channel; the first is the one on whose grid the result lies.
+        channels: What each of them serves as; channels that are optional may be missing.
+    """
+
+    series: tuple[Series, ...] = field(repr=False)
+    channels: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Choice:
     """What a study offers a model.
 
     Attributes:
-        matches: Sets of series to predict, one series a channel in the model's order; the best first.
+        matches: Sets of series to predict; the best first.
         considered: Every series of the study.
         is_damaged: Whether nothing fits, and a series might have that is damaged or lacks slices.
     """
 
-    matches: tuple[tuple[Series, ...], ...] = field(repr=False)
+    matches: tuple[Match, ...] = field(repr=False)
     considered: tuple[Considered, ...]
     is_damaged: bool
 
@@ -67,7 +81,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Rules:
-    """What a model takes: the rule of each channel, and what the training images were like.
+    """What a model takes: the rule of each channel, what the training images were like, how channels come together.
 
     Raises:
         ConfigError: If there is a rule for a channel that the model has not.
@@ -75,6 +89,7 @@ class Rules:
 
     facts: TrainingFacts
     selection: SelectionSection
+    joining: Joining = field(default_factory=Joining)
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.selection.channels if name not in self.facts.modalities]
@@ -103,7 +118,8 @@ class Rules:
         if series.problem is not None or series.geometry is None:
             return series.problem or "it has no grid"
         reason = _against_rule(series, self.rule(channel))
-        if reason is None and not self.selection.any_size:
+        is_judged = self.joining.reference in (None, channel)  # the others are resampled
+        if reason is None and is_judged and not self.selection.any_size:
             reason = wrong_grid(series.geometry, self.facts)
         return reason
 
@@ -119,8 +135,9 @@ def choose(series: Sequence[Series], rules: Rules, which: Which = "best") -> Cho
 
     For a model of one channel each series that fits is a match: the best is original rather than derived, close to the
     training images in spacing, of many slices. For several channels, each frame of reference gives one match at most: a
-    series a channel on one grid, none used twice. The channel that the fewest series fit chooses first, and takes the
-    series that fits the fewest channels, so that ``T2`` leaves ``T2 FLAIR`` to ``FLAIR``.
+    series a channel, none used twice, on one grid, or around the grid of the reference channel's series where there is
+    a reference. Channels that are not optional choose first, and of them the one that the fewest series fit; each takes
+    the series that fits the fewest channels, so that ``T2`` leaves ``T2 FLAIR`` to ``FLAIR``.
 
     Args:
         series: All series of the study.
@@ -130,34 +147,57 @@ def choose(series: Sequence[Series], rules: Rules, which: Which = "best") -> Cho
     channels = rules.facts.modalities
     ranked = sorted(series, key=lambda one: _rank(one, rules.facts))
     if len(channels) == 1:
-        found: list[tuple[Series, ...]] = [(one,) for one in ranked if rules.unfit(one, channels[0]) is None]
+        found = [Match((one,), channels) for one in ranked if rules.unfit(one, channels[0]) is None]
     else:
         frames = dict.fromkeys(one.frame_of_reference_uid for one in ranked)
         groups = ([one for one in ranked if one.frame_of_reference_uid == frame] for frame in frames)
         found = [match for group in groups if (match := _joined(group, rules)) is not None]
     matches = tuple(found[:1] if which == "best" else found)
-    taken = {one: channel for match in matches for channel, one in zip(channels, match, strict=True)}
+    taken = {one: name for match in matches for name, one in zip(match.channels, match.series, strict=True)}
     considered = tuple(_considered(one, taken.get(one), rules) for one in series)
     return Choice(matches, considered, not matches and any(map(rules.is_missed, series)))
 
 
-def _joined(series: Sequence[Series], rules: Rules) -> tuple[Series, ...] | None:
-    """One series a channel, on the first grid that has one for each; None if there is none."""
-    return next((match for one in _by_grid(series) if (match := _on_one_grid(one, rules)) is not None), None)
+def _joined(series: Sequence[Series], rules: Rules) -> Match | None:
+    """One series a channel, on the first grid that has most channels; None if no grid has all that are needed."""
+    groups = _by_grid(series) if rules.joining.reference is None else [list(series)]
+    found = [match for group in groups if (match := _matched(group, rules)) is not None]
+    return max(found, key=lambda match: len(match.series), default=None)
 
 
-def _on_one_grid(series: Sequence[Series], rules: Rules) -> tuple[Series, ...] | None:
-    """One series a channel of those that lie on one grid; None if a channel finds none."""
-    channels = rules.facts.modalities
+def _matched(series: Sequence[Series], rules: Rules) -> Match | None:
+    """One series a channel of those that go together; None if a channel finds none that is not optional."""
+    channels, joining = rules.facts.modalities, rules.joining
     fitting = {channel: [one for one in series if rules.unfit(one, channel) is None] for channel in channels}
     wanted = Counter(one for some in fitting.values() for one in some)
     found: dict[str, Series] = {}
-    for channel in sorted(channels, key=lambda name: len(fitting[name])):
-        free = [one for one in fitting[channel] if one not in found.values()]
-        if not free:
+    for channel in sorted(channels, key=lambda name: (*_urgency(name, joining), len(fitting[name]))):
+        reference = found.get(joining.reference or "")
+        free = [one for one in fitting[channel] if one not in found.values() and _lies_on(one, reference)]
+        if free:
+            found[channel] = min(free, key=lambda one: (wanted[one], not _shares_grid(one, reference)))
+        elif channel not in joining.optional:
             return None
-        found[channel] = min(free, key=wanted.__getitem__)
-    return tuple(found[channel] for channel in channels)
+    names = sorted((name for name in channels if name in found), key=lambda name: name != joining.reference)
+    return Match(tuple(found[name] for name in names), tuple(names)) if names else None
+
+
+def _urgency(channel: str, joining: Joining) -> tuple[bool, bool]:
+    """The smaller the sooner: the reference, then what is needed, then what is optional."""
+    return channel != joining.reference, channel in joining.optional
+
+
+def _lies_on(series: Series, reference: Series | None) -> bool:
+    """Whether a series covers enough of the reference's to be resampled onto it."""
+    if reference is None or series.geometry is None or reference.geometry is None:
+        return reference is None
+    return placement(reference.geometry, series.geometry).covered >= LEAST_COVERED
+
+
+def _shares_grid(series: Series, reference: Series | None) -> bool:
+    if reference is None or series.geometry is None or reference.geometry is None:
+        return False
+    return _are_close(reference.geometry, series.geometry)
 
 
 def _by_grid(series: Sequence[Series]) -> list[list[Series]]:

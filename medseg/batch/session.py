@@ -18,7 +18,7 @@ from medseg.core.files import write_text
 from medseg.core.progress import Progress
 from medseg.core.pseudonyms import load_key
 from medseg.inference.devices import DeviceName
-from medseg.inference.predictor import PredictionSettings
+from medseg.inference.settings import PredictionSettings
 
 from .discover import StudyFiles, find_studies
 from .elsewhere import Elsewhere

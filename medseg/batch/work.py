@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,11 +22,16 @@ from medseg.core.messages import redacted
 from medseg.core.pseudonyms import ProjectKey, load_key
 from medseg.core.segmentation import Segmentation
 from medseg.core.volume import Volume
+from medseg.data.joining import Joining
 from medseg.deid.names import SERIES, name_of
+from medseg.inference.agreement import disputed
 from medseg.inference.bundle import Bundle, read_bundle
+from medseg.inference.bundle_files import model_files
 from medseg.inference.expected import measured, odd, volume_ml
-from medseg.inference.predictor import PredictionSettings, Predictor
+from medseg.inference.predictor import Predictor
 from medseg.inference.restore import Prediction
+from medseg.inference.settings import PredictionSettings
+from medseg.inference.suitability import missing_channels
 from medseg.io.dicom_result import Algorithm, ResultHeader, SourceSeries, derived_uid, read_source
 from medseg.io.studies import Inventory, Series, sort_series
 
@@ -34,7 +39,7 @@ from .channels import read_channels
 from .outputs import THUMBNAIL, Product, ResultForm, write_forms, write_thumbnail
 from .receipt import write_receipt
 from .records import Measured, OutputFile, Stage, Status, StudyResult, StudyTask
-from .select import Rules, Which, choose
+from .select import Match, Rules, Which, choose
 from .worker import Enter
 
 STUDIES = "studies"
@@ -87,7 +92,7 @@ class Model:
 class _Match:
     """Series that are predicted together, their pseudonym, and what is made of them."""
 
-    series: tuple[Series, ...]
+    chosen: Match
     name: str
     version: str
 
@@ -107,7 +112,7 @@ class StudyWorker:
     def __init__(self, settings: WorkSettings, model: Model) -> None:
         self._settings, self._model = settings, model
         keep = bool({ResultForm.SEG_FRACTIONAL, ResultForm.PROBABILITIES} & set(settings.forms))
-        self._predictor = Predictor(model.bundle, _with_probabilities(settings.prediction, keep=keep))
+        self._predictor = Predictor(model.bundle, _for_batch(settings.prediction, keep=keep))
         # All of a network's work from one thread: each thread that computes would bring its own team of threads.
         self._computing = ThreadPoolExecutor(1)
 
@@ -139,6 +144,7 @@ class StudyWorker:
                     task.name,
                     task.version,
                     Status.DONE,
+                    self._unusual(matches),
                     series=tuple(match.name for match in matches),
                     seconds=clock.seconds,
                     measured=tuple(found),
@@ -160,14 +166,14 @@ class StudyWorker:
             raise DataError(choice.reason)
         if not choice.matches:
             return redacted(choice.reason)
-        names = [name_of(self._model.key, SERIES, match[0].uid) for match in choice.matches]
+        names = [name_of(self._model.key, SERIES, match.series[0].uid) for match in choice.matches]
         return [_Match(match, name, task.version) for match, name in zip(choice.matches, names, strict=True)]
 
     def _predict_one(self, match: _Match, folder: Path, clock: Clock) -> list[Measured]:
         settings, scheme = self._settings, self._model.bundle.scheme
         with clock.stage(Stage.READ):
-            source = self._source(match.series[0])
-            volume = read_channels(match.series, self._model.rules.facts.modalities, fill_gaps=settings.fill_gaps)
+            source = self._source(match.chosen.series[0])
+            volume = read_channels(match.chosen, self._model.rules.joining, fill_gaps=settings.fill_gaps)
         prediction = self._computing.submit(clock.run, Stage.PREDICT, partial(self._predictor.predict, volume)).result()
         with clock.stage(Stage.WRITE):
             product = self._product(match, source, volume, prediction)
@@ -196,7 +202,7 @@ class StudyWorker:
 
     def _header(self, match: _Match, made: datetime, form: ResultForm) -> ResultHeader:
         """The same UIDs whenever the same is made of the same, so that a PACS keeps one."""
-        origin, algorithm = f"{match.series[0].uid} {match.version} {form}", self._model.algorithm
+        origin, algorithm = f"{match.chosen.series[0].uid} {match.version} {form}", self._model.algorithm
         return ResultHeader(
             derived_uid(f"series of {origin}"),
             derived_uid(f"instance of {origin}"),
@@ -206,12 +212,20 @@ class StudyWorker:
             made,
         )
 
+    def _unusual(self, matches: Sequence[_Match]) -> str:
+        """What the user should know of a study that is done: the channels that it lacks; empty if it has all."""
+        lacks = (missing_channels(match.chosen.channels, self._model.rules.facts) for match in matches)
+        return "; ".join(dict.fromkeys(f"predicted {lack}" for lack in lacks if lack))
+
     def _measured(self, series: str, prediction: Prediction, scheme: LabelScheme) -> list[Measured]:
         grid, facts = prediction.labels.geometry, self._model.rules.facts.structures
         rows = []
         for target, form in measured(prediction.labels, scheme).items():
             ml = volume_ml(form, grid)
-            rows.append(Measured(series, target, ml, form.components, odd(form, ml, facts.get(target))))
+            flags = odd(form, ml, facts.get(target))
+            if form.voxels:  # what hardly any member finds is no result to look at
+                flags += disputed(prediction.agreement, target)
+            rows.append(Measured(series, target, ml, form.components, flags))
         return rows
 
 
@@ -251,7 +265,7 @@ def open_model(settings: WorkSettings) -> Model:
     selection = settings.selection or bundle.config.selection
     if settings.any_size:
         selection = selection.model_copy(update={"any_size": True})
-    rules = Rules(bundle.facts, selection)
+    rules = Rules(bundle.facts, selection, Joining.of(bundle.config))
     return Model(bundle, rules, load_key(settings.key), Algorithm(bundle.config.name, version))
 
 
@@ -267,9 +281,14 @@ def open_worker(settings: WorkSettings, processes: int, index: int) -> StudyWork
 
 
 def model_digest(bundle: Path) -> str:
-    """Digest of a bundle's weights, configuration and facts: what its results depend on."""
+    """Digest of a bundle's weights, configurations, facts and calibration: what its results depend on.
+
+    Raises:
+        BundleError: If its members cannot be told.
+        InputError: If a file is missing.
+    """
     digest = hashlib.sha256()
-    for name in ("model.safetensors", "config.yaml", "facts.json"):
+    for name in model_files(bundle):
         path = bundle / name
         if not path.is_file():
             raise InputError(f"bundle {str(bundle)!r} lacks {name}")
@@ -284,8 +303,8 @@ def damaged_files(inventory: Inventory) -> str:
     return f"{damaged} of its files are damaged, so slices may be missing" if damaged else ""
 
 
-def _with_probabilities(settings: PredictionSettings, *, keep: bool) -> PredictionSettings:
-    return replace(settings, probabilities=keep or settings.probabilities)
+def _for_batch(settings: PredictionSettings, *, keep: bool) -> PredictionSettings:
+    return replace(settings, probabilities=keep or settings.probabilities, agreement=True)
 
 
 def _check_space(folder: Path) -> None:

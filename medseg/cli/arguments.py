@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -74,6 +75,23 @@ AllFramesFlag = Annotated[
 ]
 
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA, then MPS, then the CPU.")]
+
+OverrideOption = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value, may be repeated.", show_default="none")
+]
+
+InitOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Start from this model: a bundle, what `medseg pretrain` left, a MONAI bundle.",
+        show_default="random weights",
+    ),
+]
+
+
+def start_override(bundle: Path | None) -> tuple[str, ...]:
+    """The override that makes a training start from a bundle; none without one."""
+    return () if bundle is None else (f"training.init.bundle={json.dumps(str(bundle))}",)
 
 
 def read_channels(texts: Sequence[str]) -> dict[str, Path]:

@@ -108,7 +108,7 @@ def batch(
     from medseg.batch.engine import Limits
     from medseg.batch.outputs import ResultForm
     from medseg.batch.session import BatchOptions, EngineName
-    from medseg.inference.predictor import PredictionSettings
+    from medseg.inference.settings import PredictionSettings
     from medseg.io.dicom_web import DicomWeb
     from medseg.io.http_client import Server
     from medseg.pipelines.batch import predict_studies, predict_web_studies, watch_studies

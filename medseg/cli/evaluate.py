@@ -57,6 +57,14 @@ def evaluate(
             help="NAME=20,40,60 parts an attribute of numbers; may be repeated.", show_default="age=20,40,60,80"
         ),
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure",
+            help="Write measurements.csv too: size, shape, intensities of each structure, on both sides.",
+            show_default="off",
+        ),
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes that score.")] = 1,
     worst: Annotated[int, typer.Option(min=0, help="Cases of lowest Dice that the report draws.")] = 10,
     as_json: JsonFlag = False,
@@ -70,7 +78,9 @@ def evaluate(
     overall, single = read_tolerances(tolerance or [])
     scores = ScoreSettings(overall, single, rim, beta, frozenset(thin or ()))
     groups = AuditOptions(attributes, headers, tuple(audit or ()), read_bands(bands or []))
-    options = EvaluateOptions(labels, scores, tuple(instances or ()), groups, workers=workers, worst=worst)
+    options = EvaluateOptions(
+        labels, scores, tuple(instances or ()), groups, workers=workers, worst=worst, measure=measure
+    )
     found = run_evaluate(predicted, reference, output, options, ConsoleProgress())
     print_table(found.summary_rows(), f"{len(found.cases)} cases", as_json=as_json)
     print_line(f"report: {output / 'report.html'}", as_json=as_json)

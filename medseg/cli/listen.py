@@ -82,7 +82,7 @@ def listen(
     from medseg.batch.engine import Limits
     from medseg.batch.outputs import ResultForm
     from medseg.batch.session import BatchOptions
-    from medseg.inference.predictor import PredictionSettings
+    from medseg.inference.settings import PredictionSettings
     from medseg.io.dicom_net import NodeLimits, NodeSettings, TlsFiles
     from medseg.pipelines.listen import ListenOptions
     from medseg.pipelines.listen import listen as run_listen

@@ -8,19 +8,32 @@ from typing import Annotated, Literal
 
 import typer
 
+from medseg.config.networks import NetworkChoice
 from medseg.core.errors import MedsegError
 from medseg.core.messages import route_logs
 
 from .app import open_app
-from .arguments import Device, DeviceOption, FillGapsFlag, JsonFlag, KeyOption, MirrorOption, read_channels
+from .arguments import (
+    Device,
+    DeviceOption,
+    FillGapsFlag,
+    InitOption,
+    JsonFlag,
+    KeyOption,
+    MirrorOption,
+    read_channels,
+)
 from .batch import batch
+from .card import card
 from .compare import compare
 from .console import ConsoleProgress, print_error, print_line, print_table
 from .convert import convert
 from .deidentify import deidentify
 from .evaluate import evaluate
 from .listen import listen
+from .pretrain import pretrain
 from .review import review
+from .train import train
 
 app = typer.Typer(
     name="medseg",
@@ -49,40 +62,21 @@ def plan(
         Path | None,
         typer.Option(help="JSON with lists train, validation, test of case ids.", show_default="drawn by patient"),
     ] = None,
+    network: Annotated[NetworkChoice, typer.Option(help="Which kind of network.")] = NetworkChoice.UNET,
+    init_from: InitOption = None,
 ) -> None:
     """Measure a data set and write a configuration that fits it, this device and the budget."""
+    from medseg.pipelines.plan import PlanOptions
     from medseg.pipelines.plan import plan as run_plan
 
-    made = run_plan(dataset, output, DIMS[dims], budget, device.value, split, ConsoleProgress())
+    options = PlanOptions(DIMS[dims], network, budget, device.value, split, init_from)
+    made = run_plan(dataset, output, options, ConsoleProgress())
     for note in made.notes:
         print_line(note)
     print_line(f"wrote {output}; next: medseg train {output} -o RUN")
 
 
-@app.command()
-def train(
-    config: Annotated[Path, typer.Argument(help="Configuration, as `medseg plan` writes it.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run; the model lies in RUN/bundle.")],
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            help="Training time: 20min, 200ep; changes the schedule only.", show_default="the configuration's"
-        ),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where this run stopped.", show_default="off")] = False,
-    override: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, may be repeated.", show_default="none")
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Train a network and leave it as a bundle."""
-    from medseg.pipelines.train import read_run_config
-    from medseg.pipelines.train import train as run_train
-
-    resolved = read_run_config(config, override or [], budget)
-    result = run_train(resolved, output, resume=resume, progress=ConsoleProgress())
-    print_table(result.rows(), "validation, on the images' own grids", as_json=as_json)
-    print_line(f"the model lies in {result.bundle}; next: medseg predict {result.bundle} INPUT -o OUT", as_json=as_json)
+app.command()(train)
 
 
 @app.command()
@@ -128,7 +122,7 @@ def predict(
     as_json: JsonFlag = False,
 ) -> None:
     """Outline structures; results lie on the images' own grids."""
-    from medseg.inference.predictor import PredictionSettings
+    from medseg.inference.settings import PredictionSettings
     from medseg.pipelines.predict import PredictOptions
     from medseg.pipelines.predict import predict as run_predict
 
@@ -141,8 +135,10 @@ def predict(
     raise typer.Exit(1 if done.failed else 0)
 
 
+app.command()(pretrain)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(card)
 app.command()(batch)
 app.command()(convert)
 app.command()(listen)

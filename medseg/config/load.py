@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from medseg.core.errors import ConfigError
 
+from .card import OwnerSection
 from .deid import DeidProfile
 from .review import ReviewConfig
 from .section import Section
@@ -55,6 +56,29 @@ def load_selection(path: Path) -> SelectionSection:
     """
     tree = _tree(_read(path, "rules"), path.name, "rules; write for example `channels: {CT: {plane: axial}}`")
     return _validated(tree, SelectionSection, path.name)
+
+
+def load_owner(path: Path, overrides: Iterable[str] = ()) -> OwnerSection:
+    """What the owner says of a model in a ``card.yaml``, with overrides such as ``license=CC-BY-4.0``.
+
+    An override is taken as text, whatever it looks like. Without a file all is empty but what the overrides say.
+
+    Raises:
+        ConfigError: If the file is no YAML, or it or an override says something that a card does not have.
+    """
+    tree = _tree(_read(path, "card"), path.name, "card; write for example `owner: ...`") if path.exists() else {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or key not in OwnerSection.model_fields:
+            known = ", ".join(OwnerSection.model_fields)
+            raise ConfigError(f"{override!r} is not of the form key=text with one of the keys {known}")
+        tree[key] = text
+    return _validated(tree, OwnerSection, path.name)
+
+
+def dump_owner(owner: OwnerSection) -> str:
+    """The owner's part of a card as YAML, with all keys, also those that are empty."""
+    return yaml.dump(owner.model_dump(), sort_keys=False, width=120, allow_unicode=True)
 
 
 def load_review_config(path: Path) -> ReviewConfig:

@@ -8,6 +8,8 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from .section import Fraction, Section
 
+Reach = Annotated[int, Field(ge=1, le=100)]
+
 
 class DiceSection(Section):
     """Soft Dice (Milletari 2016)."""
@@ -43,13 +45,72 @@ class TverskySection(Section):
     """Weight of false negatives."""
 
 
+class FocalTverskySection(Section):
+    """Focal Tversky loss (Abraham 2019): the Tversky loss of each structure to the power 1 / gamma."""
+
+    name: Literal["focal_tversky"] = "focal_tversky"
+    alpha: Fraction = 0.3
+    """Weight of false positives."""
+    beta: Fraction = 0.7
+    """Weight of false negatives."""
+    gamma: Annotated[float, Field(ge=1, le=3)] = 4 / 3
+    """1 is the Tversky loss; larger keeps structures in play that are nearly learned."""
+
+
 class GeneralizedDiceSection(Section):
     """Generalised Dice (Sudre 2017): structures weighted by the inverse square of their size."""
 
     name: Literal["generalized_dice"] = "generalized_dice"
 
 
-LossSection = Annotated[
-    DiceSection | DiceCESection | DiceFocalSection | TverskySection | GeneralizedDiceSection,
-    Field(discriminator="name"),
-]
+class DiceTopKSection(Section):
+    """Soft Dice plus the cross-entropy of the hardest voxels (nnU-Net's TopK)."""
+
+    name: Literal["dice_topk"] = "dice_topk"
+    share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of the voxels whose cross-entropy counts, the hardest ones; 1 is `dice_ce`."""
+    ce_weight: PositiveFloat = 1.0
+    """Weight of that cross-entropy beside the Dice."""
+
+
+class DiceBoundarySection(Section):
+    """Soft Dice plus boundary loss (Kervadec 2019): errors weighted by their distance to the surface."""
+
+    name: Literal["dice_boundary"] = "dice_boundary"
+    boundary_weight: PositiveFloat = 1.0
+    """Full weight of the boundary loss beside the Dice."""
+    ramp: Fraction = 1.0
+    """Share of the training over which that weight rises from 0; 0 is full from the beginning."""
+    reach: Reach = 10
+    """Largest distance in voxels that is told apart; time grows with it."""
+
+
+class DiceHausdorffSection(Section):
+    """Soft Dice plus log(1 + Hausdorff loss) (Karimi 2019): errors weighted by their distance to both surfaces."""
+
+    name: Literal["dice_hausdorff"] = "dice_hausdorff"
+    hausdorff_weight: PositiveFloat = 1.0
+    """Full weight of the Hausdorff loss beside the Dice."""
+    ramp: Fraction = 1.0
+    """Share of the training over which that weight rises from 0; 0 is full from the beginning."""
+    alpha: Annotated[float, Field(gt=0, le=4)] = 2.0
+    """Power of the distances; larger looks at the farthest errors only."""
+    reach: Reach = 10
+    """Largest distance in voxels that is told apart; time grows with it."""
+
+
+class DiceClDiceSection(Section):
+    """Soft Dice and soft centre line Dice (Shit 2021), for structures that have to hang together."""
+
+    name: Literal["dice_cldice"] = "dice_cldice"
+    cldice_weight: Fraction = 0.5
+    """Weight of the centre line Dice; the Dice has the rest of one."""
+    iterations: Annotated[int, Field(ge=1, le=50)] = 3
+    """Erosions down to the centre line; at least the radius of the thickest structure in voxels."""
+
+
+OverlapLossSection = DiceSection | TverskySection | FocalTverskySection | GeneralizedDiceSection
+CompoundLossSection = (
+    DiceCESection | DiceFocalSection | DiceTopKSection | DiceBoundarySection | DiceHausdorffSection | DiceClDiceSection
+)
+LossSection = Annotated[OverlapLossSection | CompoundLossSection, Field(discriminator="name")]

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from .section import Section
 
+_SWIN_STEPS = 5  # its patches halve the image once, and four stages once each
 
-class UNetSection(Section):
-    """U-Net (Ronneberger 2015, Çiçek 2016): plain convolutions, instance norm, strided down, transposed up."""
 
-    name: Literal["unet"] = "unet"
+class NetworkChoice(StrEnum):
+    """The networks that a plan can be made for."""
+
+    UNET = "unet"
+    RESENC_M = "resenc_m"
+    RESENC_L = "resenc_l"
+    DEEPLAB = "deeplab"
+    SEGRESNET = "segresnet"
+    SWIN_UNETR = "swin_unetr"
+    MEDNEXT = "mednext"
+    ATTENTION_UNET = "attention_unet"
+
+
+class _SteppedSection(Section):
+    """What networks have in common whose levels step along each axis as they like."""
+
+    name: str
     dims: Literal[2, 3]
     """2: slices; 3: volumes."""
     features: tuple[PositiveInt, ...]
@@ -22,10 +38,6 @@ class UNetSection(Section):
     """Step into each level along each axis; the first is all ones."""
     kernels: tuple[tuple[PositiveInt, ...], ...]
     """Kernel size of each level along each axis."""
-    convolutions: PositiveInt = 2
-    """Convolutions a level, on the way down and up."""
-    deep_supervision: bool = True
-    """Loss at the coarser decoder levels too (Lee 2015)."""
 
     @model_validator(mode="after")
     def _levels_agree(self) -> Self:
@@ -41,6 +53,89 @@ class UNetSection(Section):
     def factors(self) -> tuple[int, ...]:
         """What the size of an input has to be a multiple of, along each axis."""
         return tuple(math.prod(level[axis] for level in self.strides) for axis in range(self.dims))
+
+    @property
+    def width(self) -> int:
+        """Feature maps of the finest level."""
+        return self.features[0]
+
+
+class UNetSection(_SteppedSection):
+    """U-Net (Ronneberger 2015, Çiçek 2016): plain convolutions, instance norm, strided down, transposed up."""
+
+    name: Literal["unet"] = "unet"
+    convolutions: PositiveInt = 2
+    """Convolutions a level, on the way down and up."""
+    deep_supervision: bool = True
+    """Loss at the coarser decoder levels too (Lee 2015)."""
+
+
+class ResEncSection(_SteppedSection):
+    """U-Net with a residual encoder (Isensee 2024, nnU-Net's ResEnc): deep on the way down, thin on the way up."""
+
+    name: Literal["resenc"] = "resenc"
+    blocks: tuple[PositiveInt, ...]
+    """Residual blocks of each level on the way down; nnU-Net takes 1, 3, 4, 6, 6, 6."""
+    convolutions: PositiveInt = 1
+    """Convolutions a level on the way up."""
+    deep_supervision: bool = True
+    """Loss at the coarser decoder levels too (Lee 2015)."""
+
+    @model_validator(mode="after")
+    def _blocks_agree(self) -> Self:
+        if len(self.blocks) != len(self.features):
+            raise ValueError(f"blocks needs one entry a level: {len(self.features)}, not {len(self.blocks)}")
+        return self
+
+
+class DeepLabSection(_SteppedSection):
+    """DeepLabV3+ (Chen 2018) on a residual encoder: atrous spatial pyramid pooling, one skip; upsampled linearly."""
+
+    name: Literal["deeplab"] = "deeplab"
+    blocks: tuple[PositiveInt, ...]
+    """Residual blocks of each level."""
+    atrous: tuple[PositiveInt, ...] = (2,)
+    """Dilation of each further residual block at the coarsest level; they see what coarser levels would see."""
+    rates: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (6, 12, 18)
+    """Dilations of the pyramid's branches, in voxels of the coarsest level; the plan fits them to its size."""
+    pyramid: PositiveInt = 64
+    """Feature maps of each branch of the pyramid, and of the decoder."""
+    skip: NonNegativeInt = 1
+    """Level that the decoder works at, with its features; the logits are upsampled from there."""
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if len(self.blocks) != len(self.features):
+            raise ValueError(f"blocks needs one entry a level: {len(self.features)}, not {len(self.blocks)}")
+        if self.skip >= len(self.features) - 1:
+            raise ValueError(f"skip is a level above the coarsest: 0 to {len(self.features) - 2}, not {self.skip}")
+        if list(self.rates) != sorted(set(self.rates)):
+            raise ValueError(f"rates rise from branch to branch, {self.rates} do not")
+        return self
+
+    @property
+    def deep_supervision(self) -> bool:
+        """Whether it gives logits at several levels while training: never."""
+        return False
+
+
+class AttentionUNetSection(_SteppedSection):
+    """Attention U-Net (Oktay 2018): what a skip hands on is weighed by the level below; batch norm; MONAI's."""
+
+    name: Literal["attention_unet"] = "attention_unet"
+
+    @model_validator(mode="after")
+    def _monai_can_build_it(self) -> Self:
+        if len({size for axes in self.kernels for size in axes}) > 1:
+            raise ValueError("all kernels of an attention_unet have one size along all axes")
+        if min(self.features) < 2:
+            raise ValueError("an attention_unet needs at least 2 features a level")
+        return self
+
+    @property
+    def deep_supervision(self) -> bool:
+        """Whether it gives logits at several levels while training: never."""
+        return False
 
 
 class SegResNetSection(Section):
@@ -68,9 +163,130 @@ class SegResNetSection(Section):
         return (2 ** len(self.blocks_up),) * self.dims
 
     @property
+    def width(self) -> int:
+        """Feature maps of the finest level."""
+        return self.features
+
+    @property
     def deep_supervision(self) -> bool:
         """Whether it gives logits at several levels while training: never."""
         return False
 
 
-NetworkSection = Annotated[UNetSection | SegResNetSection, Field(discriminator="name")]
+class SwinUNETRSection(Section):
+    """Swin UNETR (Hatamizadeh 2022): attention in shifted windows on the way down, convolutions up; MONAI's."""
+
+    name: Literal["swin_unetr"] = "swin_unetr"
+    dims: Literal[2, 3]
+    """2: slices; 3: volumes."""
+    features: PositiveInt = 24
+    """Feature maps of the finest level, doubled a level; a multiple of 12. The paper has 48."""
+    depths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2, 2)
+    """Transformer blocks of each stage."""
+    heads: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 6, 12, 24)
+    """Attention heads of each stage; they share its features evenly."""
+    window: PositiveInt = 7
+    """Voxels along each axis of the windows that attention looks through."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.features % 12:
+            raise ValueError(f"features of a swin_unetr are a multiple of 12, {self.features} is not")
+        for stage, heads in enumerate(self.heads):
+            if self.features * 2**stage % heads:
+                raise ValueError(f"stage {stage} has {self.features * 2**stage} features, no multiple of {heads} heads")
+        return self
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """What the size of an input has to be a multiple of, along each axis."""
+        return (2**_SWIN_STEPS,) * self.dims
+
+    @property
+    def width(self) -> int:
+        """Feature maps of the finest level."""
+        return self.features
+
+    @property
+    def deep_supervision(self) -> bool:
+        """Whether it gives logits at several levels while training: never."""
+        return False
+
+
+class MedNeXtSection(Section):
+    """MedNeXt (Roy 2023): depthwise convolutions and wide 1×1×1 ones, as in ConvNeXt; MONAI's. The default is its S."""
+
+    name: Literal["mednext"] = "mednext"
+    dims: Literal[2, 3]
+    """2: slices; 3: volumes."""
+    features: PositiveInt = 32
+    """Feature maps of the finest level, doubled a level."""
+    kernel: PositiveInt = 3
+    """Size of the depthwise kernels along each axis, odd; the paper has 3 and 5."""
+    blocks_down: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (2, 2, 2, 2)
+    """Blocks of each level on the way down, finest first."""
+    blocks_bottom: PositiveInt = 2
+    """Blocks of the coarsest level."""
+    blocks_up: tuple[PositiveInt, ...] = (2, 2, 2, 2)
+    """Blocks of each level on the way up, coarsest first."""
+    expansion_down: tuple[PositiveInt, ...] = (2, 2, 2, 2)
+    """How many times wider the blocks of each level are inside."""
+    expansion_bottom: PositiveInt = 2
+    expansion_up: tuple[PositiveInt, ...] = (2, 2, 2, 2)
+    """As on the way down, coarsest first."""
+    deep_supervision: bool = True
+    """Loss at the coarser decoder levels and at the bottom too (Lee 2015)."""
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> Self:
+        if len({len(axis) for axis in (self.blocks_down, self.blocks_up, self.expansion_down, self.expansion_up)}) > 1:
+            raise ValueError("blocks_down, blocks_up, expansion_down and expansion_up need the same number of levels")
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel is odd, {self.kernel} is not")
+        return self
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """What the size of an input has to be a multiple of, along each axis."""
+        return (2 ** len(self.blocks_down),) * self.dims
+
+    @property
+    def width(self) -> int:
+        """Feature maps of the finest level."""
+        return self.features
+
+
+class OwnNetworkSection(Section):
+    """A module of one's own, given from Python; the configuration says only what the patches have to be like."""
+
+    name: Literal["own"] = "own"
+    dims: Literal[2, 3]
+    """2: slices; 3: volumes."""
+    factors: tuple[PositiveInt, ...]
+    """What the size of an input has to be a multiple of, along each axis."""
+    deep_supervision: bool = False
+    """Whether it gives a list of logits while training, finest first."""
+
+    @model_validator(mode="after")
+    def _one_factor_an_axis(self) -> Self:
+        if len(self.factors) != self.dims:
+            raise ValueError(f"factors needs {self.dims} numbers, one an axis")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Feature maps of the finest level: not known, so 0."""
+        return 0
+
+
+NetworkSection = Annotated[
+    UNetSection
+    | ResEncSection
+    | DeepLabSection
+    | SegResNetSection
+    | SwinUNETRSection
+    | MedNeXtSection
+    | AttentionUNetSection
+    | OwnNetworkSection,
+    Field(discriminator="name"),
+]

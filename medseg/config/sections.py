@@ -24,7 +24,7 @@ from .losses import DiceCESection, LossSection
 from .networks import NetworkSection
 from .section import Fraction, Section
 from .selection import SelectionSection
-from .training import AugmentationSection, SamplingSection, TrainingSection
+from .training import AugmentationSection, PretrainingSection, SamplingSection, TrainingSection
 
 Byte = Annotated[int, Field(ge=0, le=255)]
 
@@ -46,13 +46,17 @@ class SplitSection(Section):
     """Who trains, who validates, who tests; grouped by patient."""
 
     file: Path | None = None
-    """JSON with lists `train`, `validation` and `test` of case ids; overrides the fractions."""
+    """JSON with lists `train`, `validation` and `test` of case ids, which overrides the fractions; or, for
+    `medseg train --folds`, nnU-Net's `splits_final.json` or the `folds.json` of another run."""
     validation: Fraction = 0.15
     """Share of the patients that steers early stopping and postprocessing."""
     test: Fraction = 0.0
     """Share of the patients kept aside for the last look."""
     seed: NonNegativeInt = 0
     """Seed of the shuffle."""
+    folds: Literal["patients", "nnunet"] = "patients"
+    """How `medseg train --folds` deals out cases: `patients` keeps each patient in one fold; `nnunet` draws the folds
+    that nnU-Net draws (no patients, its own seed), to compare case by case."""
 
 
 class DataSection(Section):
@@ -88,6 +92,9 @@ class ChannelSection(Section):
     """For `ct`: mean of the training foreground, in HU."""
     std: PositiveFloat | None = None
     """For `ct`: standard deviation of the training foreground, in HU."""
+    optional: bool = False
+    """Whether a case may lack this channel, in training and at prediction; training then leaves it out of some patches
+    (`sampling.channel_dropout`), and the network is told which channels are there."""
 
     @model_validator(mode="after")
     def _ct_needs_numbers(self) -> Self:
@@ -158,6 +165,9 @@ class PreprocessingSection(Section):
     """Whether the last axis is resampled too; a 2D plan leaves it alone."""
     crop: Literal["none", "nonzero"] = "none"
     """Cut away the border that is exactly zero (skull-stripped images)."""
+    reference: str | None = None
+    """The channel on whose grid labels and predictions lie; the others are resampled onto it, by their place in the
+    patient. If none is given, all channels of a case have to lie on one grid."""
 
     @field_validator("orientation")
     @classmethod
@@ -206,8 +216,28 @@ class RunConfig(Section):
     """If none is given, training chooses it on the validation cases; `{}` is no clean-up."""
     selection: SelectionSection = SelectionSection()
     """Which series of a DICOM study the model takes."""
+    pretraining: PretrainingSection | None = None
+    """How `medseg pretrain` hides voxels; none takes the defaults."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """`auto` takes CUDA, then MPS, then the CPU."""
+
+    @model_validator(mode="after")
+    def _reference_is_always_there(self) -> Self:
+        reference = self.preprocessing.reference
+        sure = [channel.name for channel in self.channels if not channel.optional]
+        if reference is not None and reference not in sure:
+            raise ValueError(
+                f"preprocessing.reference {reference!r} is no channel that every case has: {', '.join(sure) or 'none'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_name_targets(self) -> Self:
+        targets = [one.name for one in self.labels.regions or self.labels.structures]
+        unknown = sorted(set(self.sampling.structure_weights) - set(targets))
+        if unknown:
+            raise ValueError(f"sampling.structure_weights names {unknown}; what can be drawn is {', '.join(targets)}")
+        return self
 
     @model_validator(mode="after")
     def _patch_fits_network(self) -> Self:
@@ -219,6 +249,7 @@ class RunConfig(Section):
             )
         if self.network.dims == 2 and self.sampling.patch[2] != 1:
             raise ValueError("a 2D network needs a patch of 1 along the last axis")
-        if self.network.name == "unet" and self.sampling.patch == factors:
+        # SegResNet's norm sees groups of features together, which one voxel has as well.
+        if self.network.name != "segresnet" and self.sampling.patch == factors:
             raise ValueError(f"sampling.patch {factors} is one voxel at the coarsest level, too few to normalise")
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 
 _OWN = "medseg"
@@ -60,3 +61,17 @@ def route_logs(level: int = logging.WARNING) -> None:
     root.addHandler(handler)
     root.setLevel(level)
     logging.captureWarnings(capture=True)
+
+
+def hush_mlflow() -> None:
+    """Keep MLflow from phoning home, and its logs from passing by the redaction; call it before what may load it.
+
+    MONAI loads MLflow wherever it is installed, whether or not anybody wants it.
+    """
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # noqa: TID251 - MLflow listens to nothing else
+    os.environ["MLFLOW_CONFIGURE_LOGGING"] = "false"  # noqa: TID251
+    for name in ("mlflow", "alembic"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.WARNING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 
@@ -36,3 +37,35 @@ class _Silent:
 
 
 SILENT: Progress = _Silent()
+
+
+class Prefixed:
+    """Progress of one part of a larger job: its stages begin with the name of the part."""
+
+    def __init__(self, progress: Progress, prefix: str) -> None:
+        self._progress, self._prefix = progress, prefix
+
+    def start(self, label: str, total: int) -> None:
+        """See ``Progress``."""
+        self._progress.start(f"{self._prefix}: {label}", total)
+
+    def advance(self, steps: int = 1) -> None:
+        """See ``Progress``."""
+        self._progress.advance(steps)
+
+    def note(self, text: str) -> None:
+        """See ``Progress``."""
+        self._progress.note(text)
+
+    def finish(self) -> None:
+        """The part is over, the job is not."""
+
+
+def time_text(seconds: float) -> str:
+    """A time for people, such as ``45 s``, ``12 min``, ``3 h 20 min``."""
+    if not math.isfinite(seconds):
+        return "unknown time"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours >= 2 else f"{60 * hours + minutes} min"

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from medseg.config.sections import RunConfig
 from medseg.core.case import CaseId
 from medseg.core.files import atomic_folder
 from medseg.core.geometry import Geometry, LengthUnit
-from medseg.core.labels import LabelScheme
+from medseg.core.labels import IGNORE_INDEX, LabelScheme
 from medseg.core.progress import SILENT, Progress
 from medseg.transforms.preprocess import Prepared, prepare_case
 
 from .dataset import CaseFiles
+from .joining import Joining
 from .load import load_case
+from .open_files import allow_open_files
 
 _SAMPLES_PER_TARGET = 10_000
-_FORM = 2  # of the files; another number makes all cases anew
+_FORM = 4  # of the files; another number makes all cases anew
+_LOCK = ".lock"
+_MAPPED = ("image", "target", "foreground")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +41,11 @@ class PreparedArrays:
         id: The case.
         image: float32, shape ``(channel, i, j, k)``, memory-mapped.
         target: uint8, class indices ``(i, j, k)``, or 0/1/255 masks ``(target, i, j, k)`` where targets overlap.
-        foreground: For each target up to 10 000 of its voxels, shape ``(n, 3)``.
+        foreground: For each target up to 10 000 of its voxels, shape ``(n, 3)``, memory-mapped.
         source: The grid of the image before preprocessing.
         network: The grid of ``image`` and ``target``.
+        labelled: Up to 10 000 voxels that somebody labelled, background included, shape ``(n, 3)``; None where nothing
+            is ignored.
     """
 
     id: CaseId
@@ -45,45 +54,71 @@ class PreparedArrays:
     foreground: tuple[NDArray[np.int32], ...]
     source: Geometry
     network: Geometry
+    labelled: NDArray[np.int32] | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., PreparedArrays], tuple[object, ...]]:
+        """Processes that are not forked open the files anew, so that no array is copied into each of them."""
+        file = getattr(self.image, "filename", None)
+        if file is None:
+            return PreparedArrays, tuple(getattr(self, one.name) for one in fields(self))
+        return _open, (Path(file).parent, self.id)
 
 
 class PreparedCases:
-    """The preprocessed cases of one run in one folder.
+    """The preprocessed cases of one run, or of all folds of a cross-validation, in one folder.
 
     A case is prepared when its folder is missing or was made from other files or settings; an interrupted run loses
-    the case that it was at, no more.
+    the case that it was at, no more. Processes that prepare at once take turns, so that no case is made twice. What
+    belongs to none of the cases, such as what a killed process left half-written, is removed.
+
+    Args:
+        folder: Where they lie.
+        config: Says how a network sees them.
+        scheme: The structures.
+        labelled: Whether labels are wanted; if not, none is read or needed, and targets are all background.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, scheme: LabelScheme) -> None:
+    def __init__(self, folder: Path, config: RunConfig, scheme: LabelScheme, *, labelled: bool = True) -> None:
         self._folder = folder
         self._config = config
         self._scheme = scheme
+        self._labelled = labelled
 
     def prepare(self, cases: Iterable[CaseFiles], progress: Progress = SILENT) -> list[PreparedArrays]:
         """Prepare what is missing and open all, in the order given.
 
         Raises:
             DataError: If a case cannot be read or does not fit the scheme.
+            InputError: If the system does not allow that many open files.
         """
         wanted = list(cases)
+        allow_open_files(len(_MAPPED) * len(wanted))
         progress.start("preparing cases", len(wanted))
+        _remove_others(self._folder, {_folder_name(files.id) for files in wanted})
         opened = []
-        for number, files in enumerate(wanted):
-            # Numbered folders: a case id may be any text, and no folder name should say whose it is.
-            folder = self._folder / f"{number:05d}"
+        for files in wanted:
+            folder = self._folder / _folder_name(files.id)
             stamp = self._stamp(files)
             if not _is_current(folder, stamp):
-                case = load_case(files, tuple(c.name for c in self._config.channels), self._scheme)
-                prepared = prepare_case(case, self._config.preprocessing, self._config.channels, self._scheme)
-                _write(folder, prepared, len(self._scheme.targets), stamp)
-            opened.append(_open(folder, files.id, len(self._scheme.targets)))
+                self._make(files, folder, stamp)
+            opened.append(_open(folder, files.id))
             progress.advance()
         return opened
+
+    def _make(self, files: CaseFiles, folder: Path, stamp: str) -> None:
+        with _locked(self._folder):
+            if _is_current(folder, stamp):  # another process was quicker
+                return
+            names = tuple(channel.name for channel in self._config.channels)
+            case = load_case(files, names, self._scheme if self._labelled else None, Joining.of(self._config))
+            prepared = prepare_case(case, self._config.preprocessing, self._config.channels, self._scheme)
+            _write(folder, prepared, len(self._scheme.targets), stamp)
 
     def _stamp(self, files: CaseFiles) -> str:
         config = self._config
         settings = [part.model_dump_json() for part in (config.preprocessing, config.labels, *config.channels)]
-        paths = [*(image.path for image in files.images.values()), *([files.label] if files.label else [])]
+        label = files.label if self._labelled else None
+        paths = [*(image.path for image in files.images.values()), *([label] if label else [])]
         sources = [_version(path) for path in paths]
         return hashlib.sha256(json.dumps([_FORM, files.id, settings, sources]).encode()).hexdigest()
 
@@ -92,6 +127,12 @@ def foreground_voxels(target: NDArray[np.uint8], targets: int) -> tuple[NDArray[
     """Up to 10 000 voxel indices of each target, spread evenly over it; shape ``(n, 3)`` each."""
     masks = (target == index + 1 for index in range(targets)) if target.ndim == 3 else (one == 1 for one in target)
     return tuple(_spread(mask) for mask in masks)
+
+
+def labelled_voxels(target: NDArray[np.uint8]) -> NDArray[np.int32] | None:
+    """Up to 10 000 voxel indices that are not ignored in every target, spread evenly; None if nothing is ignored."""
+    ignored = (target == IGNORE_INDEX) if target.ndim == 3 else (target == IGNORE_INDEX).all(axis=0)
+    return _spread(~ignored) if ignored.any() else None
 
 
 def _spread(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
@@ -108,28 +149,61 @@ def _version(path: Path) -> str:
     return f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
 
 
+def _folder_name(case: CaseId) -> str:
+    """A case id may be any text, and no folder name should say whose it is."""
+    return hashlib.sha256(case.encode()).hexdigest()[:20]
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """While no other process writes into the folder; a file system without locks goes without."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK)
+    with contextlib.suppress(NotImplementedError):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _remove_others(folder: Path, kept: Collection[str]) -> None:
+    """Remove what is neither one of the cases nor the lock."""
+    if not folder.is_dir() or all(path.name in {*kept, _LOCK} for path in folder.iterdir()):
+        return
+    with _locked(folder):
+        for path in folder.iterdir():
+            if path.name not in {*kept, _LOCK}:
+                shutil.rmtree(path, ignore_errors=True)
+
+
 def _is_current(folder: Path, stamp: str) -> bool:
     file = folder / "stamp.txt"
     return file.is_file() and file.read_text(encoding="ascii") == stamp
 
 
 def _write(folder: Path, prepared: Prepared, targets: int, stamp: str) -> None:
-    assert prepared.target is not None  # noqa: S101 - only labelled cases come here
+    target = np.zeros(prepared.image.shape[1:], np.uint8) if prepared.target is None else prepared.target
     with atomic_folder(folder) as partial:
         np.save(partial / "image.npy", prepared.image)
-        np.save(partial / "target.npy", prepared.target)
-        for index, voxels in enumerate(foreground_voxels(prepared.target, targets)):
-            np.save(partial / f"foreground{index}.npy", voxels)
+        np.save(partial / "target.npy", target)
+        foreground = foreground_voxels(target, targets)
+        np.save(partial / "foreground.npy", np.concatenate(foreground))
+        np.save(partial / "foreground_sizes.npy", np.array([len(voxels) for voxels in foreground]))
+        labelled = labelled_voxels(target)
+        if labelled is not None:
+            np.save(partial / "labelled.npy", labelled)
         for name, grid in (("source", prepared.restoration.source), ("network", prepared.restoration.network)):
             np.savez(partial / f"{name}.npz", shape=grid.shape, affine=grid.affine, unit=grid.unit.value)
         (partial / "stamp.txt").write_text(stamp, encoding="ascii")
 
 
-def _open(folder: Path, case: CaseId, targets: int) -> PreparedArrays:
-    foreground = tuple(np.load(folder / f"foreground{index}.npy") for index in range(targets))
-    image, target = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("image", "target"))
+def _open(folder: Path, case: CaseId) -> PreparedArrays:
+    image, target, voxels = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _MAPPED)
+    foreground = tuple(np.split(voxels, np.load(folder / "foreground_sizes.npy").cumsum()[:-1]))
     source, network = (_grid(folder / f"{name}.npz") for name in ("source", "network"))
-    return PreparedArrays(case, image, target, foreground, source, network)
+    labelled = np.load(folder / "labelled.npy") if (folder / "labelled.npy").exists() else None
+    return PreparedArrays(case, image, target, foreground, source, network, labelled)
 
 
 def _grid(path: Path) -> Geometry:

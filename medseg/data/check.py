@@ -19,7 +19,9 @@ from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import Labels, MultiLabelMap, Volume
 
 from .dataset import CaseFiles, Dataset
-from .load import load_image, load_label
+from .joining import WELL_COVERED, Joining
+from .load import load_joined, load_label
+from .reference import reference_channel
 from .split import Split, check_patients
 from .structures import present_values
 
@@ -63,10 +65,12 @@ class Survey:
 def check_dataset(dataset: Dataset, progress: Progress = SILENT) -> tuple[Finding, ...]:
     """Everything that is wrong with a data set; one bad case never hides another.
 
-    Errors: files that are missing or cannot be read, image and label on different grids, label values that are not in
+    Errors: files that are missing or cannot be read, image and label on different grids, channels that cannot be laid
+    onto each other, label values that are not in
     the scheme, a patient in two parts of the given split. Warnings: no label, an empty label, a structure that occurs
-    nowhere, a constant channel, values that are not finite, a spacing more than three times off the median, images with
-    and without millimetres. Notes: orientations that differ.
+    nowhere, a constant channel, a channel that some cases lack or that covers less than three quarters of the
+    reference, values that are not finite, a spacing more than three times off the median, images with and without
+    millimetres. Notes: orientations that differ, channels on several grids, labels that are in part ignored.
     """
     return survey(dataset, progress).findings
 
@@ -74,15 +78,17 @@ def check_dataset(dataset: Dataset, progress: Progress = SILENT) -> tuple[Findin
 def survey(dataset: Dataset, progress: Progress = SILENT) -> Survey:
     """Read every case once, one at a time, and tell what is there and what is wrong."""
     progress.start("checking cases", len(dataset.cases))
+    joining = Joining(frozenset(dataset.lacking), reference_channel(dataset))
     examined = []
     for files in dataset.cases:
-        examined.append(_examine(files, dataset))
+        examined.append(_examine(files, dataset, joining))
         progress.advance()
     progress.finish()
     occurrences = Counter(name for one in examined for name in one.targets)
     grids = {one.case: one.grid for one in examined if one.grid is not None}
     findings = [finding for one in examined for finding in one.findings]
-    findings += [*_split_findings(dataset), *_grid_findings(grids), *_label_findings(dataset, occurrences)]
+    findings += [*_split_findings(dataset), *_channel_findings(dataset, examined, joining.reference)]
+    findings += [*_grid_findings(grids), *_label_findings(dataset, occurrences), *_ignored_findings(examined)]
     order = list(Severity)
     targets = dataset.scheme.targets if dataset.scheme else ()
     return Survey(
@@ -97,6 +103,8 @@ class _Examined:
     case: CaseId
     grid: Geometry | None = None
     targets: Sequence[str] = ()
+    is_resampled: bool = False
+    ignored_share: float = 0.0
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, severity: Severity, message: str) -> None:
@@ -111,11 +119,15 @@ class _Examined:
             return None
 
 
-def _examine(files: CaseFiles, dataset: Dataset) -> _Examined:
+def _examine(files: CaseFiles, dataset: Dataset, joining: Joining) -> _Examined:
     examined = _Examined(files.id)
-    image = examined.attempt(lambda: load_image(files, dataset.channels))
-    if image is not None:
-        examined.grid = image.geometry
+    joined = examined.attempt(lambda: load_joined(files, dataset.channels, joining))
+    image = None if joined is None else joined.volume
+    if joined is not None and image is not None:
+        examined.grid, examined.is_resampled = image.geometry, bool(joined.moved)
+        for channel, lies in joined.moved.items():
+            if lies.covered < WELL_COVERED:
+                examined.add(Severity.WARNING, f"channel {channel!r} lies off {joining.reference!r}: it {lies}")
         for channel, array in zip(image.channels, image.array, strict=True):
             for message in _intensity_problems(array):
                 examined.add(Severity.WARNING, f"channel {channel!r} {message}")
@@ -131,6 +143,8 @@ def _examine_label(examined: _Examined, image: Volume | None, label: Labels, sch
         turned = label.reoriented(image.geometry.axis_codes)
         if not image.geometry.is_close(turned.geometry):
             examined.add(Severity.ERROR, grid_difference(image, turned))
+    if scheme.ignore is not None and not isinstance(label, MultiLabelMap):
+        examined.ignored_share = float(np.mean(label.array == scheme.ignore))
     present = _present(label, scheme)
     unknown = [value for value in present if isinstance(value, int)]
     if unknown:
@@ -170,6 +184,16 @@ def _split_findings(dataset: Dataset) -> Iterator[Finding]:
         yield Finding(Severity.ERROR, None, str(error))
 
 
+def _channel_findings(dataset: Dataset, examined: Sequence[_Examined], reference: str | None) -> Iterator[Finding]:
+    for channel, count in dataset.lacking.items():
+        lack = f"channel {channel!r} is missing in {count} of {len(dataset.cases)} cases"
+        yield Finding(Severity.WARNING, None, f"{lack}; they can take part only if it is `optional`")
+    moved = sum(one.is_resampled for one in examined)
+    if moved:
+        several = f"the channels of {moved} of {len(dataset.cases)} cases lie on several grids"
+        yield Finding(Severity.NOTE, None, f"{several}; preprocessing.reference={reference} resamples them")
+
+
 def _grid_findings(grids: Mapping[CaseId, Geometry]) -> Iterator[Finding]:
     """``grids`` as they are stored."""
     if not grids:
@@ -202,3 +226,11 @@ def _label_findings(dataset: Dataset, occurrences: Mapping[str, int]) -> Iterato
     for name in dataset.scheme.targets if dataset.scheme else ():
         if not occurrences.get(name):
             yield Finding(Severity.WARNING, None, f"structure {name!r} occurs in no label")
+
+
+def _ignored_findings(examined: Sequence[_Examined]) -> Iterator[Finding]:
+    shares = [one.ignored_share for one in examined if one.ignored_share]
+    if shares:
+        labels = f"{len(shares)} of {len(examined)} labels are to be ignored in part"
+        what = f"{np.mean(shares):.0%} of their voxels on average; those count neither in losses nor in scores"
+        yield Finding(Severity.NOTE, None, f"{labels}, {what}")

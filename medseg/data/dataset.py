@@ -53,12 +53,12 @@ class CaseFiles:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Cases with the same channels and structures.
+    """Cases with the same structures, and the same channels but for those that a case lacks.
 
     Attributes:
         name: Of the folder, or what the data set calls itself.
         folder: Where it lies.
-        channels: The channels that each case has.
+        channels: The channels that cases have; a case may lack some.
         scheme: The structures; None if no case has a label.
         cases: In a fixed order, ids differ.
     """
@@ -82,6 +82,12 @@ class Dataset:
     def labelled(self) -> tuple[CaseFiles, ...]:
         """The cases that have a label."""
         return tuple(case for case in self.cases if case.label is not None)
+
+    @property
+    def lacking(self) -> Mapping[str, int]:
+        """How many cases lack a channel, for those channels that some case lacks."""
+        counts = {name: sum(name not in case.images for case in self.cases) for name in self.channels}
+        return {name: count for name, count in counts.items() if count}
 
     def case(self, case: str) -> CaseFiles:
         """The files of the case of that name.

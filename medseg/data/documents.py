@@ -39,13 +39,26 @@ def read_json(path: Path, largest: int = LARGEST_DOCUMENT) -> dict[str, Any]:
         InputError: If it does not exist.
         ReadError: If it holds no JSON object.
     """
+    tree = read_json_value(path, largest)
+    if not isinstance(tree, dict):
+        raise ReadError(f"{path.name}: holds no JSON object ({{...}})")
+    return tree
+
+
+def read_json_value(path: Path, largest: int = LARGEST_DOCUMENT) -> dict[str, Any] | list[Any]:
+    """The object or the list in a JSON file of at most so many bytes.
+
+    Raises:
+        InputError: If it does not exist.
+        ReadError: If it holds neither.
+    """
     try:
         tree = json.loads(read_text(path, largest))
     except json.JSONDecodeError as error:
         raise ReadError(f"{path.name}: not valid JSON at line {error.lineno}") from error
     except RecursionError as error:
         raise ReadError(f"{path.name}: nested too deeply") from error
-    if not isinstance(tree, dict):
+    if not isinstance(tree, dict | list):
         raise ReadError(f"{path.name}: holds no JSON object ({{...}})")
     return tree
 

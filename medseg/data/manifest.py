@@ -54,9 +54,10 @@ def open_manifest(path: Path, scheme: LabelScheme | None) -> Dataset:
     ``{"labels": {name: value}, "cases": [{"id", "images": {channel: path}, "label", "patient", "split",
     "attributes"}]}``, with ``"ignore"`` and ``"overlapping"`` if wanted.
 
-    An image is a file or the folder of a DICOM series. Paths are relative to the manifest's folder and must stay below
-    it; an absolute path is taken only if it lies there, so that a manifest from elsewhere cannot reach other files.
-    Whether the files exist is not asked here: ``check_dataset`` tells of all that are missing.
+    An image is a file or the folder of a DICOM series; a case may lack channels, but not all of them. Paths are
+    relative to the manifest's folder and must stay below it; an absolute path is taken only if it lies there, so that a
+    manifest from elsewhere cannot reach other files. Whether the files exist is not asked here: ``check_dataset`` tells
+    of all that are missing.
 
     Args:
         path: The ``.csv`` or ``.json`` file.
@@ -64,7 +65,7 @@ def open_manifest(path: Path, scheme: LabelScheme | None) -> Dataset:
 
     Raises:
         ReadError: If a column or key is missing or not sound.
-        InputError: If a path leaves the folder, a case name is no file name, or cases differ in their channels.
+        InputError: If a path leaves the folder, a case name is no file name, or a case has no image.
         LabelError: If the labels are not sound.
     """
     is_table = path.suffix.lower() == ".csv"
@@ -115,13 +116,16 @@ def _row(cells: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _channels(folder: Path, rows: list[_Row], name: str) -> tuple[str, ...]:
-    channels = tuple(rows[0].images) if rows else ()
-    for row in rows:
-        if set(row.images) != set(channels) or not channels:
-            wanted, got = (", ".join(sorted(one)) or "none" for one in (channels, row.images))
-            raise InputError(f"{name}: case {row.id!r} has the channels {got}, the first case has {wanted}")
+    """The channels of all cases, in the order of the case that has the most."""
+    empty = next((row.id for row in rows if not row.images), None)
+    if empty is not None:
+        raise InputError(f"{name}: case {empty!r} has no image")
+    fullest_first = sorted(rows, key=lambda row: -len(row.images))
+    channels = tuple(dict.fromkeys(channel for row in fullest_first for channel in row.images))
     if channels == (_IMAGE,):
         return channels_of(_confined(folder, row.images[_IMAGE]) for row in rows)
+    if _IMAGE in channels:
+        raise InputError(f"{name}: some cases have one image of all channels, others an image a channel")
     return channels
 
 
@@ -131,7 +135,7 @@ def _case(folder: Path, row: _Row, channels: tuple[str, ...], name: str) -> Case
     if set(row.images) == {_IMAGE}:
         images = whole_file(_confined(folder, row.images[_IMAGE]), channels)
     else:
-        images = {channel: ImageFile(_confined(folder, row.images[channel])) for channel in channels}
+        images = {one: ImageFile(_confined(folder, row.images[one])) for one in channels if one in row.images}
     label = None if row.label is None else _confined(folder, row.label)
     patient = row.patient or patient_of(next(iter(images.values())).path, row.id)
     return CaseFiles(CaseId(row.id), images, label, patient, row.attributes, row.split)

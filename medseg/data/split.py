@@ -17,7 +17,7 @@ from medseg.core.errors import ConfigError, DataError, InputError
 from medseg.core.files import write_text
 
 from .dataset import CaseFiles, Dataset
-from .documents import parse_document, read_json
+from .documents import parse_document, read_json_value
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def make_split(dataset: Dataset, section: SplitSection) -> Split:
         raise DataError(f"no case of data set {dataset.name!r} has a label")
     if section.file is not None:
         split = read_split(section.file)
-        _check_cases(dataset, split, section.file.name)
+        check_cases(dataset, split, section.file.name)
     elif any(case.split for case in dataset.labelled):
         split = _marked(dataset.labelled, section)
     else:
@@ -85,7 +85,10 @@ def read_split(path: Path) -> Split:
         ConfigError: If it is missing or not sound.
     """
     try:
-        document = parse_document(read_json(path), _Document, path.name)
+        tree = read_json_value(path)
+        if isinstance(tree, list) or "folds" in tree:
+            raise ConfigError(f"split file: {path.name} holds folds, not one split; train them with --folds all")
+        document = parse_document(tree, _Document, path.name)
     except (DataError, InputError) as error:
         raise ConfigError(f"split file: {error}") from error
     return Split(document.train, document.validation, document.test)
@@ -113,7 +116,12 @@ def check_patients(dataset: Dataset, split: Split) -> None:
                 )
 
 
-def _check_cases(dataset: Dataset, split: Split, name: str) -> None:
+def check_cases(dataset: Dataset, split: Split, name: str) -> None:
+    """Refuse a split that names a case twice, or one that is not there or has no label.
+
+    Raises:
+        ConfigError: If it does; ``name`` says where the split comes from.
+    """
     known, labelled = {case.id for case in dataset.cases}, {case.id for case in dataset.labelled}
     listed = [*split.training, *split.validation, *split.test]
     for case in listed:

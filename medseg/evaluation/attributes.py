@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -80,6 +80,14 @@ def gather_attributes(pairs: Sequence[Pair], options: AuditOptions) -> Values:
         known = ", ".join(map(repr, values)) or "none"
         raise InputError(f"no case has the attribute {missing[0]!r}; there are {known}")
     return {name: _in_bands(name, values[name], options.bands.get(name)) for name in options.names or values}
+
+
+def known_attributes(cases: Iterable[CaseFiles]) -> Values:
+    """What the manifest and the headers of DICOM images say of each case, ages in bands; the manifest counts first."""
+    values: Values = {}
+    for files in cases:
+        _put(values, files.id, {**_of_headers(files), **files.attributes})
+    return {name: _in_bands(name, by_case, None) for name, by_case in values.items()}
 
 
 def _put(values: Values, case: CaseId, cells: Mapping[str, str]) -> None:

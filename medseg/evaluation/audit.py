@@ -48,7 +48,7 @@ def audit(
     kept: dict[str, dict[str, str]] = {}
     left_out: dict[str, str] = {}
     for name, by_case in attributes.items():
-        values = {who: value for who, value in _agreed(by_case, patients).items() if who in scores}
+        values = {who: value for who, value in agreed(by_case, patients).items() if who in scores}
         reason = _why_not(list(values.values()))
         if reason:
             left_out[name] = reason
@@ -57,7 +57,8 @@ def audit(
     return Audit(audit_subgroups(scores, kept, settings), left_out)
 
 
-def _agreed(by_case: Mapping[CaseId, str], patients: Mapping[CaseId, str]) -> dict[str, str]:
+def agreed(by_case: Mapping[CaseId, str], patients: Mapping[CaseId, str]) -> dict[str, str]:
+    """The value of each patient all of whose cases have the same; cases that ``patients`` does not name count not."""
     told: dict[str, set[str]] = {}
     for case, value in by_case.items():
         if case in patients:

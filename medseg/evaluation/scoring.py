@@ -16,7 +16,7 @@ from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import LabelMap, Labels, Volume
 from medseg.data.load import load_label
 from medseg.io.formats import read_volume
-from medseg.io.label_files import has_own_grid, read_outlines
+from medseg.io.label_files import has_own_grid, has_whole_grid, read_outlines
 from medseg.metrics.counts import check_grids, confusion_matrix, count_voxels, counts_from_matrix
 from medseg.metrics.crops import LabelPair
 from medseg.metrics.semantic import Matrix
@@ -109,12 +109,13 @@ def score_pairs(
 def read_pair(pair: Pair, scheme: LabelScheme) -> tuple[Labels, Labels]:
     """Prediction and reference; array axes that point elsewhere are turned to the reference's, which loses nothing.
 
-    Contours and surfaces are drawn on the grid of the other side, or of the image if the reference is of a data set.
+    Contours and surfaces are drawn on the grid of the other side, or of the image if the reference is of a data set;
+    and there lie DICOM segmentations, which may leave out slices.
     """
     if pair.files is not None:
         reference = load_label(pair.files, scheme)
         assert reference is not None  # noqa: S101 - it is a reference
-    elif has_own_grid(pair.reference):
+    elif has_whole_grid(pair.reference) or (has_own_grid(pair.reference) and not has_whole_grid(pair.predicted)):
         reference = read_outlines(pair.reference, scheme=scheme).labels
     else:
         predicted = read_outlines(pair.predicted, scheme=scheme).labels

@@ -101,7 +101,7 @@ def band_of(number: float, edges: Sequence[float], *, whole: bool = True) -> str
     return f"{low:g} to {high - 1:g}" if counts else f"{low:g} to under {high:g}"
 
 
-def _order(value: str) -> tuple[float, str]:
+def value_order(value: str) -> tuple[float, str]:
     """Numbers and bands by their size, then other values by name."""
     if value.startswith("under "):
         return -math.inf, value
@@ -116,7 +116,7 @@ def _audit(
     for patient, score in scores.items():
         if values.get(patient):
             by_value.setdefault(values[patient], []).append(score)
-    ordered = sorted(by_value.items(), key=lambda item: _order(item[0]))
+    ordered = sorted(by_value.items(), key=lambda item: value_order(item[0]))
     groups = tuple(_group(value, np.array(mine), settings, fewest) for value, mine in ordered)
     unknown = len(scores) - sum(one.patients for one in groups)
     judged = [one for one in groups if one.is_judged]

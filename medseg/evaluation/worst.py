@@ -10,10 +10,12 @@ from PIL import Image
 
 from medseg.core.case import CaseId
 from medseg.core.errors import MedsegError
+from medseg.core.geometry import Geometry
 from medseg.core.labels import LabelScheme
 from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import Volume
 from medseg.data.load import load_image
+from medseg.data.reference import channel_on
 from medseg.io.raster import RGB
 from medseg.metrics.table import StructureScore
 from medseg.render.preview import comparison
@@ -61,18 +63,20 @@ def worst_cases(
 
 def _draw(pair: Pair, dice: float, scheme: LabelScheme) -> WorstCase:
     predicted, reference = read_pair(pair, scheme)
-    image, note = _image(pair)
+    image, note = _image(pair, reference.geometry)
     try:
         return WorstCase(pair.case, dice, comparison(image, predicted, reference, scheme), note)
     except MedsegError as error:
         return WorstCase(pair.case, dice, comparison(None, predicted, reference, scheme), f"without its image: {error}")
 
 
-def _image(pair: Pair) -> tuple[Volume | None, str]:
+def _image(pair: Pair, grid: Geometry) -> tuple[Volume | None, str]:
+    """The image of a case, of several channels the first that lies on the reference's grid; or why there is none."""
     if pair.files is None or not pair.files.images:
         return None, "without its image, which only a data set gives"
     try:
         channels = tuple(pair.files.images)
-        return load_image(pair.files, channels if channels == RGB else channels[:1]), ""
+        shown = channels if channels == RGB else (channel_on(pair.files, grid) or channels[0],)
+        return load_image(pair.files, shown), ""
     except MedsegError as error:
         return None, f"without its image: {error}"

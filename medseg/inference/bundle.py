@@ -6,42 +6,64 @@
       model.safetensors   weights
       config.yaml         the resolved run configuration
       facts.json          what the training images were like
+      calibration.json    temperature and thresholds, where they were fitted
       split.json          who trained, validated, was kept aside
       scores.json         Dice on the validation cases
       versions.json       medseg, torch and Python that made it
+      training.json       counts of patients and time, for the model card
+      card.yaml           what the owner says; card.md and card.html are the model card (`medseg card`)
+      evaluation.json     means of an evaluation, if one was added to the card
+
+A bundle of several networks has ``members/0``, ``members/1``, … in the place of ``model.safetensors``, each with
+weights and its own ``config.yaml``.
 """
 
 from __future__ import annotations
 
-import json
 import platform
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor, nn
+from pydantic import BaseModel, ConfigDict
+from torch import nn
 
 import medseg
 from medseg.config.load import dump_config, load_config
+from medseg.config.networks import OwnNetworkSection
 from medseg.config.schemes import label_scheme
 from medseg.config.sections import RunConfig
 from medseg.core.errors import BundleError, ConfigError
 from medseg.core.files import atomic_folder
 from medseg.core.geometry import Geometry
 from medseg.core.labels import LabelScheme
-from medseg.networks.build import build_network
+from medseg.data.joining import Joining
 
+from .bundle_files import (
+    CALIBRATION,
+    CONFIG,
+    FACTS,
+    MEMBERS,
+    MOST_MEMBERS,
+    WEIGHTS,
+    load_weights,
+    member_folders,
+    read_json,
+    write_json,
+    write_weights,
+)
+from .calibration import Calibration
 from .expected import StructureFacts
+from .network import network_of
 
-_LARGEST_JSON = 50_000_000
+OWNER = "card.yaml"
+"""What the owner of a model says about it; it stays when the model is trained on."""
+_OF_THE_WHOLE = ("name", "data", "inference", "postprocessing", "selection", "device")
 Range = tuple[float, float, float]
 
 
@@ -81,22 +103,79 @@ class TrainingFacts(BaseModel):
             structures=dict(structures),
         )
 
+    @classmethod
+    def merged(cls, facts: Sequence[Self]) -> Self:
+        """The facts of several trainings, at least one, with the channels of the first."""
+        names = dict.fromkeys(name for one in facts for name in one.structures)
+        return cls(
+            modalities=facts[0].modalities,
+            spacing_min=_range(np.min([one.spacing_min for one in facts], axis=0)),
+            spacing_max=_range(np.max([one.spacing_max for one in facts], axis=0)),
+            extent_min_mm=_range(np.min([one.extent_min_mm for one in facts], axis=0)),
+            extent_max_mm=_range(np.max([one.extent_max_mm for one in facts], axis=0)),
+            structures={
+                name: StructureFacts.merged([one.structures[name] for one in facts if name in one.structures])
+                for name in names
+            },
+        )
+
 
 @dataclass(frozen=True, eq=False)
-class Bundle:
-    """A trained model, ready to predict.
+class Member:
+    """One trained network of a bundle.
 
     Attributes:
         config: The configuration that it was trained with.
-        scheme: The structures that it knows.
         network: In evaluation mode, on the CPU.
-        facts: What its training images were like.
     """
 
     config: RunConfig
-    scheme: LabelScheme
     network: nn.Module
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A trained model, ready to predict: one network, or several whose probabilities are averaged.
+
+    Attributes:
+        members: At least one. All know the same channels and targets; their plans (dimensions, spacing, window,
+            network) may differ.
+        scheme: The structures that it knows.
+        facts: What its training images were like.
+        calibration: How its probabilities are corrected.
+
+    Raises:
+        BundleError: If the members do not go together, there are none or too many of them, or a threshold is not of a
+            target that may overlap others.
+    """
+
+    members: tuple[Member, ...]
+    scheme: LabelScheme
     facts: TrainingFacts
+    calibration: Calibration = field(default_factory=Calibration)
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.members) <= MOST_MEMBERS:
+            raise BundleError(f"a bundle has 1 to {MOST_MEMBERS} members, got {len(self.members)}")
+        for number, member in enumerate(self.members[1:], start=1):
+            if difference := _difference(self.config, member.config):
+                raise BundleError(f"member {number} does not go with member 0: {difference}")
+        _check_thresholds(self.calibration, self.scheme)
+
+    @classmethod
+    def single(cls, config: RunConfig, scheme: LabelScheme, network: nn.Module, facts: TrainingFacts) -> Self:
+        """The bundle of one network."""
+        return cls((Member(config, network),), scheme, facts)
+
+    @property
+    def config(self) -> RunConfig:
+        """The first member's configuration; its inference, clean-up and selection are those of the whole bundle."""
+        return self.members[0].config
+
+    def with_config(self, config: RunConfig) -> Self:
+        """The same networks with another configuration of the first member, and so of the whole bundle."""
+        first, *others = self.members
+        return replace(self, members=(replace(first, config=config), *others))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,69 +191,139 @@ def output_channels(scheme: LabelScheme) -> int:
     return len(scheme.targets) + int(scheme.is_exclusive)
 
 
-def write_bundle(folder: Path, bundle: Bundle, records: BundleRecords) -> None:
-    """Write a bundle, atomically; a bundle that was there is replaced."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.network.state_dict().items()}
+def write_bundle(folder: Path, bundle: Bundle, records: BundleRecords | None = None) -> None:
+    """Write a bundle, atomically; a bundle that was there is replaced.
+
+    Args:
+        folder: Where to.
+        bundle: The model.
+        records: What is known of its making; None for nothing.
+    """
+    records = records or BundleRecords({}, {})
     with atomic_folder(folder) as partial:
-        # Into a file, safetensors would hide the cause when the disk is full.
-        (partial / "model.safetensors").write_bytes(safetensors.torch.save(weights))
-        (partial / "config.yaml").write_text(dump_config(_portable(bundle.config)), encoding="utf-8")
-        (partial / "facts.json").write_text(bundle.facts.model_dump_json(indent=1), encoding="utf-8")
-        _write_json(partial / "split.json", records.split)
-        _write_json(partial / "scores.json", records.scores)
-        _write_json(partial / "versions.json", _versions())
+        _write_config(partial, bundle.config)
+        for place, member in zip(_places(partial, len(bundle.members)), bundle.members, strict=True):
+            place.mkdir(parents=True, exist_ok=True)
+            _write_config(place, member.config)
+            write_weights(place / WEIGHTS, member.network)
+        (partial / FACTS).write_text(bundle.facts.model_dump_json(indent=1), encoding="utf-8")
+        if not bundle.calibration.is_default:
+            (partial / CALIBRATION).write_text(bundle.calibration.model_dump_json(indent=1), encoding="utf-8")
+        write_json(partial / "split.json", records.split)
+        write_json(partial / "scores.json", records.scores)
+        write_json(partial / "versions.json", _versions())
+        if (folder / OWNER).is_file():
+            (partial / OWNER).write_bytes((folder / OWNER).read_bytes())
 
 
-def _portable(config: RunConfig) -> RunConfig:
-    """The configuration without where its data lay, which is of no use elsewhere and may say whose it is."""
-    split = config.data.split.model_copy(update={"file": None})
-    return config.model_copy(update={"data": config.data.model_copy(update={"folder": Path(), "split": split})})
-
-
-def read_bundle(folder: Path) -> Bundle:
+def read_bundle(folder: Path, network: nn.Module | None = None) -> Bundle:
     """Read a bundle; nothing in it is ever run as code.
 
+    Args:
+        folder: The bundle.
+        network: Like the one that was trained, for bundles whose network is one's own; copied, and its weights
+            replaced. Networks of medseg are built without it.
+
     Raises:
-        BundleError: If the folder is no bundle, or its parts do not belong together.
+        BundleError: If the folder is no bundle, its parts do not belong together, or an own network is missing.
     """
-    if not (folder / "config.yaml").is_file() or not (folder / "model.safetensors").is_file():
+    if not (folder / CONFIG).is_file() or not ((folder / WEIGHTS).is_file() or (folder / MEMBERS).is_dir()):
         raise BundleError(
-            f"{str(folder)!r} is no bundle: it needs config.yaml and model.safetensors (RUN/bundle has them)"
+            f"{str(folder)!r} is no bundle: it needs {CONFIG} and {WEIGHTS} (RUN/bundle has them), "
+            f"or {CONFIG} and {MEMBERS}"
         )
     try:
-        config = load_config(folder / "config.yaml")
-        facts = TrainingFacts.model_validate_json(_bounded(folder / "facts.json"))
-    except (ConfigError, ValidationError, OSError) as error:
+        config = load_config(folder / CONFIG)
+        facts = read_json(folder / FACTS, TrainingFacts)
+    except (ConfigError, BundleError) as error:
         raise BundleError(f"bundle {str(folder)!r}: its configuration or facts cannot be read: {error}") from error
-    scheme = label_scheme(config.labels)
-    network = build_network(config.network, len(config.channels), output_channels(scheme))
-    _load_weights(network, folder)
-    return Bundle(config, scheme, network.eval(), facts)
-
-
-def _load_weights(network: nn.Module, folder: Path) -> None:
+    scheme, places = label_scheme(config.labels), member_folders(folder)
+    configs = (config,) if places == (folder,) else _member_configs(folder, places, config)
+    members = tuple(_member(folder, place, one, network) for place, one in zip(places, configs, strict=True))
     try:
-        weights: dict[str, Tensor] = safetensors.torch.load_file(folder / "model.safetensors")
-    except (OSError, safetensors.SafetensorError) as error:
-        raise BundleError(f"bundle {str(folder)!r}: model.safetensors is damaged") from error
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    if {name: tensor.shape for name, tensor in weights.items()} != expected:
-        raise BundleError(f"bundle {str(folder)!r}: the weights belong to another network than config.yaml describes")
-    network.load_state_dict(weights)
+        corrected = (folder / CALIBRATION).exists()
+        calibration = read_json(folder / CALIBRATION, Calibration) if corrected else Calibration()
+        return Bundle(members, scheme, facts, calibration)
+    except BundleError as error:
+        raise BundleError(f"bundle {str(folder)!r}: {error}") from None
+
+
+def _places(folder: Path, members: int) -> list[Path]:
+    """Where the networks of a bundle lie."""
+    return [folder] if members == 1 else [folder / MEMBERS / str(number) for number in range(members)]
+
+
+def _write_config(folder: Path, config: RunConfig) -> None:
+    (folder / CONFIG).write_text(dump_config(portable(config)), encoding="utf-8")
+
+
+def portable(config: RunConfig) -> RunConfig:
+    """The configuration without where data, first weights and curves lay; of no use elsewhere, and may say whose."""
+    split = config.data.split.model_copy(update={"file": None})
+    init = config.training.init and config.training.init.model_copy(update={"bundle": Path()})
+    return config.model_copy(
+        update={
+            "data": config.data.model_copy(update={"folder": Path(), "split": split}),
+            "training": config.training.model_copy(update={"init": init, "tracking_uri": None}),
+        }
+    )
+
+
+def _member_configs(folder: Path, places: Sequence[Path], config: RunConfig) -> list[RunConfig]:
+    """The members' configurations; the first is the bundle's, which may say other things about the whole of it."""
+    try:
+        first, *others = (load_config(place / CONFIG) for place in places)
+    except ConfigError as error:
+        raise BundleError(f"bundle {str(folder)!r}: a member's configuration cannot be read: {error}") from error
+    changed = [name for name in type(config).model_fields if getattr(first, name) != getattr(config, name)]
+    if wrong := [name for name in changed if name not in _OF_THE_WHOLE]:
+        raise BundleError(
+            f"bundle {str(folder)!r}: {CONFIG} and that of member 0 do not belong together, they differ in "
+            f"{', '.join(wrong)}"
+        )
+    return [config, *others]
+
+
+def _member(folder: Path, place: Path, config: RunConfig, own: nn.Module | None) -> Member:
+    is_own = isinstance(config.network, OwnNetworkSection)
+    if is_own and own is None:
+        raise BundleError(
+            f"bundle {str(folder)!r}: its network is one's own, and code is not in a bundle; read it from Python with "
+            "medseg.read_bundle(folder, network=...)"
+        )
+    network = network_of(config, output_channels(label_scheme(config.labels)), own if is_own else None)
+    weights = place / WEIGHTS
+    load_weights(network, weights, f"bundle {str(folder)!r}: {weights.relative_to(folder).as_posix()}")
+    return Member(config, network.eval())
+
+
+def _difference(one: RunConfig, other: RunConfig) -> str:
+    """In what two configurations differ that may not; empty if their networks speak of the same."""
+    mine, theirs = ([channel.name for channel in config.channels] for config in (one, other))
+    if mine != theirs:
+        return f"its channels are {', '.join(theirs)}, not {', '.join(mine)}"
+    if Joining.of(one) != Joining.of(other):
+        return "other channels are optional, or another one is the reference"
+    known, others = (_meaning(label_scheme(config.labels)) for config in (one, other))
+    return "" if known == others else "its structures or regions are others, or they have other values"
+
+
+def _meaning(scheme: LabelScheme) -> tuple[object, ...]:
+    """What the outputs of a network mean, without how it is shown."""
+    structures = [(one.name, one.value) for one in scheme.structures]
+    return structures, [(one.name, one.structures) for one in scheme.regions], scheme.overlapping
+
+
+def _check_thresholds(calibration: Calibration, scheme: LabelScheme) -> None:
+    allowed = () if scheme.is_exclusive else scheme.targets
+    if wrong := [name for name in calibration.thresholds if name not in allowed]:
+        raise BundleError(
+            f"thresholds are given for {', '.join(map(repr, wrong))}, which are not targets that may overlap others"
+        )
 
 
 def _range(numbers: NDArray[np.float64]) -> Range:
     return float(numbers[0]), float(numbers[1]), float(numbers[2])
-
-
-def _bounded(path: Path) -> str:
-    if path.stat().st_size > _LARGEST_JSON:
-        raise BundleError(f"{path.name} is larger than {_LARGEST_JSON} bytes")
-    return path.read_text(encoding="utf-8")
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def _versions() -> dict[str, str]:

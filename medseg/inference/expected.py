@@ -51,6 +51,23 @@ class StructureFacts(BaseModel):
             border_share=sum(form.touches_border for form in forms) / len(forms),
         )
 
+    @classmethod
+    def merged(cls, facts: Sequence[Self]) -> Self:
+        """The facts of several trainings, at least one, whose cases may be in part the same.
+
+        Shares and means are averaged; of the deviations and numbers of cases the largest counts.
+        """
+        return cls(
+            cases=max(one.cases for one in facts),
+            share=float(np.mean([one.share for one in facts])),
+            smallest_ml=min(one.smallest_ml for one in facts),
+            largest_ml=max(one.largest_ml for one in facts),
+            mean_ml=float(np.mean([one.mean_ml for one in facts])),
+            deviation_ml=max(one.deviation_ml for one in facts),
+            most_components=max(one.most_components for one in facts),
+            border_share=float(np.mean([one.border_share for one in facts])),
+        )
+
 
 def measured(labels: Labels, scheme: LabelScheme) -> dict[str, MaskForm]:
     """The form of each target."""

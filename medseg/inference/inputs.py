@@ -14,6 +14,7 @@ from medseg.core.progress import SILENT, Progress
 from medseg.core.pseudonyms import ProjectKey, load_key
 from medseg.core.volume import Volume
 from medseg.data.dataset import CaseFiles, ImageFile
+from medseg.data.joining import Joining
 from medseg.data.layouts import open_dataset
 from medseg.data.load import load_image
 from medseg.deid.names import SERIES, name_of
@@ -58,6 +59,7 @@ class Finder:
         all_series: Take DICOM series for fit that do not look like the training images.
         fill_gaps: Interpolate missing slices.
         progress: Told of DICOM headers.
+        joining: Which channels an image may lack, and what they are resampled onto.
     """
 
     facts: TrainingFacts
@@ -65,6 +67,7 @@ class Finder:
     all_series: bool = False
     fill_gaps: bool = False
     progress: Progress = SILENT
+    joining: Joining = field(default_factory=Joining)
 
     def find(self, paths: Sequence[Path]) -> tuple[Candidate, ...]:
         """All images at the paths: files, DICOM folders, folders of either, manifests.
@@ -82,16 +85,14 @@ class Finder:
         return tuple(candidates)
 
     def join(self, channels: Mapping[str, Path]) -> Candidate:
-        """The one image whose channels lie in several files.
+        """The one image whose channels lie in several files; it is named after the one on whose grid it is predicted.
 
         Raises:
             InputError: If the names are not those of the model, or a path does not exist.
             MedsegError: If the first file is no image.
         """
-        wanted = self.facts.modalities
-        if set(channels) != set(wanted):
-            raise InputError(f"channels {', '.join(channels)} were given, the model wants {', '.join(wanted)}")
-        first, *_ = (existing(channels[name]) for name in wanted)
+        wanted = self._named(channels)
+        first, *_ = (existing(channels[name]) for name in self._first(wanted))
         if sniff(first) is Format.DICOM:
             series = find_series(first, self.progress).series
             if not series:
@@ -100,7 +101,21 @@ class Finder:
         else:
             name, shown = image_stem(first), first.name
         files = CaseFiles(CaseId(name), {one: ImageFile(channels[one]) for one in wanted}, None, name)
-        return Candidate(name, shown, partial(load_image, files, wanted), tuple(channels.values()))
+        load = partial(load_image, files, wanted, self.joining)
+        return Candidate(name, shown, load, tuple(channels.values()))
+
+    def _named(self, channels: Mapping[str, Path]) -> tuple[str, ...]:
+        """The model's channels that were given, in its order."""
+        wanted = self.facts.modalities
+        if not channels or not set(wanted) - self.joining.optional <= set(channels) <= set(wanted):
+            spared = [name for name in wanted if name in self.joining.optional]
+            can_do = f" and can do without {', '.join(spared)}" if spared else ""
+            raise InputError(f"channels {', '.join(channels)} were given, the model wants {', '.join(wanted)}{can_do}")
+        return tuple(name for name in wanted if name in channels)
+
+    def _first(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The same names, that of the reference before all others."""
+        return tuple(sorted(names, key=lambda name: name != self.joining.reference))
 
     def _at(self, path: Path) -> Iterator[Candidate]:
         if path.is_dir():
@@ -128,11 +143,12 @@ class Finder:
 
     def _in_manifest(self, path: Path) -> Iterator[Candidate]:
         dataset = open_dataset(path)
-        has_all = set(self.facts.modalities) <= set(dataset.channels)
+        wanted = set(self.facts.modalities)
+        has_all = wanted - self.joining.optional <= set(dataset.channels) and wanted & set(dataset.channels)
         channels = self.facts.modalities if has_all else dataset.channels
         for case in dataset.cases:
             files = (path, *(image.path for image in case.images.values()))
-            yield Candidate(case.id, case.id, partial(load_image, case, channels), files, is_named=False)
+            yield Candidate(case.id, case.id, partial(load_image, case, channels, self.joining), files, is_named=False)
 
     def _series(self, series: Series, *, is_named: bool) -> Candidate:
         name = self._pseudonym(series)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,54 +11,35 @@ from torch import nn
 
 from medseg.config.sections import RunConfig
 from medseg.core.errors import DataError
-from medseg.core.geometry import Geometry, Shape
+from medseg.core.geometry import Geometry
 from medseg.core.labels import LabelScheme
 from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import LabelMap, Volume
 from medseg.postprocess.clean import clean
 from medseg.transforms.preprocess import Restoration, prepare_image
 
-from .bundle import Bundle, output_channels
-from .devices import DeviceName, PrecisionName, autocast_dtype, resolve_device
+from .agreement import Agreement
+from .bundle import Bundle
+from .calibration import Calibration
+from .decision import Decision
+from .devices import autocast_dtype, resolve_device
+from .passes import forward_plan, plan_passes
 from .restore import Prediction, SourceWriter
-from .sliding import ForwardPass, stream_probabilities
-from .windows import Window, WindowGrid
-
-_SLICES = 16
-
-
-@dataclass(frozen=True)
-class PredictionSettings:
-    """What varies between runs of one model; None takes what the bundle says.
-
-    Attributes:
-        device: Where the network computes.
-        precision: What it computes in; ``auto`` takes 16 bits where the device is fast in them.
-        overlap: Share that neighbouring windows overlap, in [0, 1).
-        mirror: Whether to average over mirrored inputs, along the axes that training mirrored.
-        batch: Windows (slices, for a 2D network) a forward pass; halved when memory runs out.
-        probabilities: Whether to return probabilities.
-        entropy: Whether to return an entropy map.
-        postprocess: Whether to clean up as the bundle says.
-    """
-
-    device: DeviceName = "auto"
-    precision: PrecisionName = "auto"
-    overlap: float | None = None
-    mirror: bool | None = None
-    batch: int | None = None
-    probabilities: bool = False
-    entropy: bool = False
-    postprocess: bool = True
+from .scratch import Scratch
+from .settings import PredictionSettings
+from .sliding import Poll, stream_probabilities
+from .windows import WindowGrid
 
 
 class Predictor:
     """A model on a device, ready for one volume after the other.
 
-    Beside the image and the results on the source grid, memory is bounded by a slab as deep as a window.
+    The probabilities of the model's members are averaged. Where all share a grid and a window, this is done window by
+    window; else on the source grid, in a temporary file. Beside the image and the results on the source grid, memory is
+    bounded by a slab as deep as a window, however many members there are.
 
     Args:
-        bundle: The model; its network is moved to the device.
+        bundle: The model; its networks are moved to the device.
         settings: How to predict.
 
     Raises:
@@ -69,10 +50,10 @@ class Predictor:
     def __init__(self, bundle: Bundle, settings: PredictionSettings | None = None) -> None:
         self._bundle = bundle
         self._settings = settings or PredictionSettings()
+        self._decision = Decision.of(bundle.scheme, bundle.calibration)
         device = resolve_device(self._settings.device)
         amp_dtype = autocast_dtype(device, self._settings.precision)
-        self._window, self._forward = _plan(bundle.config, bundle.scheme, self._settings, amp_dtype)
-        self._network = bundle.network.to(device).eval()
+        self._passes = plan_passes(bundle, self._settings, device, amp_dtype)
 
     def predict(self, volume: Volume, progress: Progress = SILENT, label: str = "predict") -> Prediction:
         """Labels of a volume, on its own grid.
@@ -82,31 +63,65 @@ class Predictor:
         Args:
             volume: The model's channels, on any grid.
             progress: Told of each batch of windows.
-            label: Name of the stage.
+            label: Name of the stage; with more than one pass over the volume, each is a stage of its own.
 
         Raises:
             InputError: If the channels are not the model's, or memory does not suffice.
             DataError: If a channel holds no finite value.
             BundleError: If the network gives values that are not finite.
+            OutputError: If there is no room for temporary files.
         """
         _check_finite(volume, progress)
-        config, scheme, settings = self._bundle.config, self._bundle.scheme, self._settings
-        prepared = prepare_image(volume, config.preprocessing, config.channels)
-        grid = WindowGrid(prepared.restoration.network.shape, self._window)
-        writer = SourceWriter(
-            scheme,
-            prepared.restoration,
-            grid.stream_axis,
-            probabilities=settings.probabilities,
-            entropy=settings.entropy,
+        members, scheme = len(self._bundle.members), self._bundle.scheme
+        agreement = Agreement(scheme.targets, members) if self._settings.agreement and members > 1 else None
+        at_once = len(self._passes) == 1
+        predicted = (self._at_once if at_once else self._one_after_other)(volume, agreement, _Stage(progress, label))
+        if agreement is not None:
+            predicted = replace(predicted, agreement=agreement.result())
+        clean_up = self._bundle.config.postprocessing
+        if not self._settings.postprocess or clean_up is None:
+            return predicted
+        return replace(predicted, labels=clean(predicted.labels, clean_up, scheme))
+
+    def _at_once(self, volume: Volume, agreement: Agreement | None, stage: _Stage) -> Prediction:
+        only, poll = self._passes[0], None if agreement is None else Poll(self._decision, agreement)
+        prepared = prepare_image(volume, only.config.preprocessing, only.config.channels)
+        grid = WindowGrid(prepared.restoration.network.shape, only.window)
+        writer = self._writer(prepared.restoration, grid.stream_axis)
+        stage.begin(grid)
+        stream_probabilities(only.networks, prepared.image, grid, only.forward, writer, poll, stage.progress)
+        return writer.result()
+
+    def _one_after_other(self, volume: Volume, agreement: Agreement | None, stage: _Stage) -> Prediction:
+        scratch = Scratch(self._decision, volume.geometry, votes=agreement is not None)
+        for number, one in enumerate(self._passes, start=1):
+            prepared = prepare_image(volume, one.config.preprocessing, one.config.channels)
+            grid = WindowGrid(prepared.restoration.network.shape, one.window)
+            share = len(one.networks) / len(self._bundle.members)
+            sink = scratch.writer(prepared.restoration, grid.stream_axis, share)
+            stage.begin(grid, f", pass {number} of {len(self._passes)}")
+            stream_probabilities(one.networks, prepared.image, grid, one.forward, sink, None, stage.progress)
+        writer = self._writer(_unchanged(volume.geometry), 0)
+        for start, slab in scratch.slabs():
+            writer(start, slab)
+        if agreement is not None:
+            scratch.count(agreement)
+        return writer.result()
+
+    def _writer(self, restoration: Restoration, axis: int) -> SourceWriter:
+        settings = self._settings
+        return SourceWriter(
+            self._decision, restoration, axis, probabilities=settings.probabilities, entropy=settings.entropy
         )
-        progress.start(label, len(grid.positions))
-        stream_probabilities(self._network, prepared.image, grid, self._forward, writer, progress)
-        prediction = writer.result()
-        if not settings.postprocess or config.postprocessing is None:
-            return prediction
-        labels = clean(prediction.labels, config.postprocessing, scheme)
-        return Prediction(labels, prediction.probabilities, prediction.entropy)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    progress: Progress
+    label: str
+
+    def begin(self, grid: WindowGrid, which: str = "") -> None:
+        self.progress.start(f"{self.label}{which}", len(grid.positions))
 
 
 def segment_prepared(
@@ -131,36 +146,19 @@ def segment_prepared(
         Class indices, shape ``(i, j, k)``; masks of 0 and 1, shape ``(t, i, j, k)``, if the scheme is not exclusive.
     """
     _, i, j, k = image.shape
-    window, forward = _plan(config, scheme, PredictionSettings(mirror=False), amp_dtype)
+    grid_there, decision = Geometry.from_spacing((i, j, k)), Decision.of(scheme, Calibration())
+    window, forward = forward_plan(config, config.inference, scheme, PredictionSettings(mirror=False), amp_dtype)
     grid = WindowGrid((i, j, k), window)
-    writer = SourceWriter(scheme, _unchanged((i, j, k)), grid.stream_axis, probabilities=False, entropy=False)
-    stream_probabilities(network, image, grid, forward, writer)
+    writer = SourceWriter(decision, _unchanged(grid_there), grid.stream_axis, probabilities=False, entropy=False)
+    stream_probabilities((network,), image, grid, forward, writer)
     labels = writer.result().labels
     return scheme.class_indices(labels) if isinstance(labels, LabelMap) else labels.array.view(np.uint8)
 
 
-def _plan(
-    config: RunConfig, scheme: LabelScheme, settings: PredictionSettings, amp_dtype: torch.dtype | None
-) -> tuple[Window, ForwardPass]:
-    """The settings, with the configuration's where they leave a choice open."""
-    own, dims = config.inference, config.network.dims
-    mirror = config.augmentation.enabled and (own.mirror if settings.mirror is None else settings.mirror)
-    overlap = own.overlap if settings.overlap is None else settings.overlap
-    forward = ForwardPass(
-        dims,
-        output_channels(scheme),
-        scheme.is_exclusive,
-        amp_dtype,
-        tuple(axis for axis in config.augmentation.mirror_axes if mirror and axis < dims),
-        settings.batch or max(own.batch, _SLICES if dims == 2 else 1),
-    )
-    return Window(config.sampling.patch, overlap), forward
-
-
-def _unchanged(shape: Shape) -> Restoration:
+def _unchanged(grid: Geometry) -> Restoration:
     """The way back where there is none to go."""
-    grid = Geometry.from_spacing(shape)
-    return Restoration(grid, grid, (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])), grid, grid)
+    i, j, k = grid.shape
+    return Restoration(grid, grid, (slice(0, i), slice(0, j), slice(0, k)), grid, grid)
 
 
 def _check_finite(volume: Volume, progress: Progress) -> None:

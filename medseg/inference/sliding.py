@@ -18,6 +18,8 @@ from medseg.core.geometry import Shape
 from medseg.core.progress import SILENT, Progress
 from medseg.data.sampling import cut
 
+from .agreement import Agreement
+from .decision import Decision
 from .stream import RingAccumulator, Sink, ring_bytes
 from .tta import mirrored_mean
 from .windows import WindowGrid
@@ -36,6 +38,7 @@ class ForwardPass:
         amp_dtype: What convolutions compute in; None for float32.
         mirror_axes: Average over inputs mirrored along these.
         batch: Windows at once; halved when memory runs out.
+        temperature: What logits are divided by.
     """
 
     dims: Literal[2, 3]
@@ -44,46 +47,72 @@ class ForwardPass:
     amp_dtype: torch.dtype | None = None
     mirror_axes: tuple[int, ...] = ()
     batch: int = 1
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Poll:
+    """Asks the members what they say, each for itself, before they are averaged.
+
+    A voxel counts in each window as much as it does in the blending, so in all of them together once.
+
+    Attributes:
+        decision: How probabilities become labels.
+        agreement: Where the answers are counted.
+    """
+
+    decision: Decision
+    agreement: Agreement
+
+    def count(self, votes: Tensor, start: Shape, grid: WindowGrid) -> None:
+        """Count the votes ``(t, i, j, k)`` of the window that begins at ``start``."""
+        inside, weights = grid.shares(start)
+        self.agreement.add(votes[(slice(None), *inside)], torch.from_numpy(weights).to(votes.device))
 
 
 def stream_probabilities(
-    network: nn.Module,
+    networks: Sequence[nn.Module],
     image: NDArray[np.float32],
     grid: WindowGrid,
     forward: ForwardPass,
     sink: Sink,
+    poll: Poll | None = None,
     progress: Progress = SILENT,
 ) -> None:
     """Hand the probabilities of an image to ``sink``, slab by slab along the grid's stream axis.
 
-    Windows that reach beyond the image see zeros there, the mean of a normalised image, as in training.
+    Those of several networks are averaged window by window, so that they need no more memory than one. Windows that
+    reach beyond the image see zeros there, the mean of a normalised image, as in training.
 
     Args:
-        network: In evaluation mode, on its device.
+        networks: In evaluation mode, on one device; at least one.
         image: Preprocessed, shape ``(c, i, j, k)``.
         grid: Windows over that shape.
         forward: How windows become probabilities.
         sink: Takes the slabs in order.
+        poll: Asks each network for itself.
         progress: Told of each window; its stage of ``len(grid.positions)`` steps has begun.
 
     Raises:
         InputError: If memory does not suffice even for one window at a time.
     """
-    device = next(iter(network.parameters()), torch.empty(0)).device
+    device = next(iter(networks[0].parameters()), torch.empty(0)).device
     with torch.inference_mode(), _memory_explained():
         ring = RingAccumulator(grid, forward.outputs, _ring_device(grid, forward.outputs, device), sink)
         done, batch = 0, forward.batch
         while done < len(grid.positions):
             starts = grid.positions[done : done + batch]
             try:
-                windows = _window_probabilities(network, _stacked(image, starts, grid).to(device), forward)
+                windows, votes = _averaged(networks, _stacked(image, starts, grid).to(device), forward, poll)
             except RuntimeError as error:
                 if not _is_out_of_memory(error) or batch == 1:
                     raise
                 batch //= 2
                 continue
-            for start, probabilities in zip(starts, windows, strict=True):
-                ring.add(start, probabilities)
+            for place, start in enumerate(starts):
+                ring.add(start, windows[place])
+                if poll is not None and votes is not None:
+                    poll.count(votes[place], start, grid)
             done += len(starts)
             progress.advance(len(starts))
         ring.finish()
@@ -93,8 +122,24 @@ def _stacked(image: NDArray[np.float32], starts: Sequence[Shape], grid: WindowGr
     return torch.from_numpy(np.stack([cut(image, start, grid.window.roi) for start in starts]))
 
 
+def _averaged(
+    networks: Sequence[nn.Module], images: Tensor, forward: ForwardPass, poll: Poll | None
+) -> tuple[Tensor, Tensor | None]:
+    """Mean probabilities ``(b, c, i, j, k)`` of windows, and how many networks are for each target in each voxel."""
+    total, votes = None, None
+    for network in networks:
+        probabilities = _window_probabilities(network, images, forward)
+        if poll is not None:
+            own = poll.decision.votes(probabilities)
+            votes = own if votes is None else votes.add_(own)
+        total = probabilities if total is None else total.add_(probabilities)
+    if total is None:
+        raise AssertionError("no network")
+    return total.div_(len(networks)), votes
+
+
 def _window_probabilities(network: nn.Module, images: Tensor, forward: ForwardPass) -> Tensor:
-    """Probabilities ``(b, t, i, j, k)`` of windows ``(b, c, i, j, k)``."""
+    """Probabilities ``(b, c, i, j, k)`` of windows ``(b, c, i, j, k)``."""
     if forward.dims == 3:
         return mirrored_mean(partial(_activated, network, forward), images, forward.mirror_axes)
     flat = images.squeeze(-1)
@@ -103,8 +148,9 @@ def _window_probabilities(network: nn.Module, images: Tensor, forward: ForwardPa
 
 def _activated(network: nn.Module, forward: ForwardPass, images: Tensor) -> Tensor:
     with torch.autocast(images.device.type, forward.amp_dtype, enabled=forward.amp_dtype is not None):
-        logits: Tensor = network(images)
-    return logits.float().softmax(dim=1) if forward.is_exclusive else logits.float().sigmoid()
+        raw: Tensor = network(images)
+    logits = raw.float() if forward.temperature == 1 else raw.float() / forward.temperature
+    return logits.softmax(dim=1) if forward.is_exclusive else logits.sigmoid()
 
 
 def _ring_device(grid: WindowGrid, channels: int, device: torch.device) -> torch.device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -33,6 +33,14 @@ def wrong_modality(modality: str, facts: TrainingFacts) -> str | None:
     if not known or modality in known:
         return None
     return f"its modality is {modality or 'not given'}, the model was trained on {', '.join(facts.modalities)}"
+
+
+def missing_channels(channels: Sequence[str], facts: TrainingFacts) -> str | None:
+    """Which of the model's channels an image lacks, as part of a sentence; None if none, or if it names none at all."""
+    if set(channels).isdisjoint(facts.modalities):
+        return None
+    missing = [name for name in facts.modalities if name not in channels]
+    return f"without {', '.join(missing)}" if missing else None
 
 
 def dicom_modality(channel: str) -> str | None:

@@ -68,6 +68,23 @@ class WindowGrid:
 
     def importance_sums(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Vectors along i, j, k whose outer product is the sum of the importance of all windows in each voxel."""
+        return self._sums
+
+    def shares(self, start: Shape) -> tuple[tuple[slice, ...], NDArray[np.float32]]:
+        """The part of a window that lies in the image, and its share of the importance of all windows in each voxel.
+
+        The shares of all windows add up to 1 in each voxel of the image.
+        """
+        inside, along = [], []
+        for axis, (first, size, sums) in enumerate(zip(start, self.window.roi, self._sums, strict=True)):
+            part = slice(max(0, -first), min(size, self.shape[axis] - first))
+            inside.append(part)
+            along.append(window_importance(size)[part] / sums[first + part.start : first + part.stop])
+        i, j, k = along
+        return tuple(inside), np.asarray(i[:, None, None] * j[:, None] * k, dtype=np.float32)
+
+    @cached_property
+    def _sums(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         i, j, k = (self._sum_along(axis) for axis in range(3))
         return i, j, k
 

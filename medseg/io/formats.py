@@ -99,7 +99,7 @@ def read_volume(path: Path) -> Volume:
         case Format.RASTER:
             return read_raster(path)
         case Format.DICOM:
-            return read_series(_only_series(path))
+            return read_series(only_series(path))
 
 
 def read_label_map(path: Path) -> LabelMap:
@@ -198,7 +198,12 @@ def _writer(path: Path) -> Iterator[Path]:
         yield partial
 
 
-def _only_series(path: Path) -> Series:
+def only_series(path: Path) -> Series:
+    """The one usable DICOM series at ``path``.
+
+    Raises:
+        StudyError: If there is none, or several.
+    """
     inventory = find_series(path)
     usable = [series for series in inventory.series if series.problem is None]
     if len(usable) == 1:

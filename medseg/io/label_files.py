@@ -63,6 +63,11 @@ def has_own_grid(path: Path) -> bool:
     return outline_kind(path)[0] not in (OutlineKind.STRUCTURE_SET, OutlineKind.SURFACES)
 
 
+def has_whole_grid(path: Path) -> bool:
+    """Whether the outlines lie on all voxels of their image; a DICOM segmentation may leave out slices."""
+    return outline_kind(path)[0] in (OutlineKind.VALUES, OutlineKind.SLICER)
+
+
 def read_outlines(path: Path, grid: Geometry | None = None, scheme: LabelScheme | None = None) -> Segmentation:
     """The structures in any file of outlines.
 

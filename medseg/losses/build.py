@@ -8,18 +8,30 @@ import torch
 from torch import Tensor, nn
 
 from medseg.config.losses import (
+    CompoundLossSection,
+    DiceBoundarySection,
     DiceCESection,
+    DiceClDiceSection,
     DiceFocalSection,
+    DiceHausdorffSection,
     DiceSection,
+    DiceTopKSection,
+    FocalTverskySection,
     GeneralizedDiceSection,
     LossSection,
+    OverlapLossSection,
     TverskySection,
 )
 
+from .boundary import DiceBoundaryLoss
+from .cldice import DiceClDiceLoss
 from .compound import DiceCELoss, DiceFocalLoss
 from .deep_supervision import DeepSupervisionLoss
 from .dice import DiceLoss, GeneralizedDiceLoss
-from .tversky import TverskyLoss
+from .hausdorff import DiceHausdorffLoss
+from .ramp import Ramp
+from .topk import DiceTopKLoss
+from .tversky import FocalTverskyLoss, TverskyLoss
 
 
 def build_loss(
@@ -46,16 +58,40 @@ def build_loss(
 
 
 def _single(section: LossSection, weights: Tensor | None, *, exclusive: bool) -> nn.Module:
+    if isinstance(section, OverlapLossSection):
+        return _overlap(section, weights, exclusive=exclusive)
+    return _compound(section, weights, exclusive=exclusive)
+
+
+def _overlap(section: OverlapLossSection, weights: Tensor | None, *, exclusive: bool) -> nn.Module:
     match section:
         case DiceSection():
             return DiceLoss(weights, exclusive=exclusive)
+        case TverskySection():
+            return TverskyLoss(section.alpha, section.beta, weights, exclusive=exclusive)
+        case FocalTverskySection():
+            return FocalTverskyLoss(section.alpha, section.beta, section.gamma, weights, exclusive=exclusive)
+        case GeneralizedDiceSection():
+            return GeneralizedDiceLoss(weights, exclusive=exclusive)
+        case _:
+            assert_never(section)
+
+
+def _compound(section: CompoundLossSection, weights: Tensor | None, *, exclusive: bool) -> nn.Module:
+    match section:
         case DiceCESection():
             return DiceCELoss(section.ce_weight, weights, exclusive=exclusive)
         case DiceFocalSection():
             return DiceFocalLoss(section.gamma, section.focal_weight, weights, exclusive=exclusive)
-        case TverskySection():
-            return TverskyLoss(section.alpha, section.beta, weights, exclusive=exclusive)
-        case GeneralizedDiceSection():
-            return GeneralizedDiceLoss(weights, exclusive=exclusive)
+        case DiceTopKSection():
+            return DiceTopKLoss(section.share, section.ce_weight, weights, exclusive=exclusive)
+        case DiceBoundarySection():
+            ramp = Ramp(section.boundary_weight, section.ramp)
+            return DiceBoundaryLoss(ramp, section.reach, weights, exclusive=exclusive)
+        case DiceHausdorffSection():
+            ramp = Ramp(section.hausdorff_weight, section.ramp)
+            return DiceHausdorffLoss(ramp, section.alpha, section.reach, weights, exclusive=exclusive)
+        case DiceClDiceSection():
+            return DiceClDiceLoss(section.cldice_weight, section.iterations, weights, exclusive=exclusive)
         case _:
             assert_never(section)

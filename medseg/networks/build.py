@@ -6,42 +6,71 @@ from typing import assert_never
 
 from torch import nn
 
-from medseg.config.networks import NetworkSection, SegResNetSection, UNetSection
+from medseg.config.networks import (
+    AttentionUNetSection,
+    DeepLabSection,
+    MedNeXtSection,
+    NetworkSection,
+    OwnNetworkSection,
+    ResEncSection,
+    SegResNetSection,
+    SwinUNETRSection,
+    UNetSection,
+)
+from medseg.core.errors import ConfigError
 
-from .unet import UNet
+from .blocks import Levels
+from .deeplab import DeepLab, PyramidShape
+from .monai_networks import attention_unet, mednext, segresnet, swin_unetr
+from .unet import ResidualEncoderUNet, UNet
 
 
 def build_network(section: NetworkSection, in_channels: int, out_channels: int) -> nn.Module:
-    """The network that a section describes, freshly initialised."""
+    """The network that a section describes, freshly initialised.
+
+    Raises:
+        ConfigError: If it is one's own.
+    """
+    channels = (in_channels, out_channels)
     match section:
         case UNetSection():
-            return UNet(
-                section.dims,
-                (in_channels, out_channels),
-                section.features,
-                section.strides,
-                section.kernels,
-                section.convolutions,
-                deep_supervision=section.deep_supervision,
+            levels = _levels(section, channels)
+            return UNet(levels, section.convolutions, deep_supervision=section.deep_supervision)
+        case ResEncSection():
+            levels, deep = _levels(section, channels), section.deep_supervision
+            return ResidualEncoderUNet(levels, section.blocks, section.convolutions, deep_supervision=deep)
+        case DeepLabSection():
+            shape = PyramidShape(section.atrous, section.rates, section.pyramid, section.skip)
+            return DeepLab(_levels(section, channels), section.blocks, shape)
+        case SegResNetSection() | SwinUNETRSection() | MedNeXtSection() | AttentionUNetSection():
+            return _of_monai(section, channels)
+        case OwnNetworkSection():
+            raise ConfigError(
+                "the network is one's own, and code is not in the configuration: give it from Python, to medseg.train "
+                "in OwnParts(network=...) or to medseg.read_bundle(folder, network=...)"
             )
-        case SegResNetSection():
-            return _segresnet(section, in_channels, out_channels)
         case _:
             assert_never(section)
 
 
-def _segresnet(section: SegResNetSection, in_channels: int, out_channels: int) -> nn.Module:
-    from monai.networks.nets import SegResNet  # noqa: PLC0415 - MONAI takes seconds to import
+def _of_monai(
+    section: SegResNetSection | SwinUNETRSection | MedNeXtSection | AttentionUNetSection, channels: tuple[int, int]
+) -> nn.Module:
+    match section:
+        case SegResNetSection():
+            return segresnet(section, *channels)
+        case SwinUNETRSection():
+            return swin_unetr(section, *channels)
+        case MedNeXtSection():
+            return mednext(section, *channels)
+        case AttentionUNetSection():
+            return attention_unet(section, *channels)
+        case _:
+            assert_never(section)
 
-    network: nn.Module = SegResNet(
-        spatial_dims=section.dims,
-        init_filters=section.features,
-        in_channels=in_channels,
-        out_channels=out_channels,
-        blocks_down=section.blocks_down,
-        blocks_up=section.blocks_up,
-    )
-    return network
+
+def _levels(section: UNetSection | ResEncSection | DeepLabSection, channels: tuple[int, int]) -> Levels:
+    return Levels(section.dims, channels, section.features, section.strides, section.kernels)
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -73,22 +73,25 @@ def axial_grid(shape: Shape, spacing: Spacing, middle: tuple[float, float, float
     return Geometry(shape, affine)
 
 
-def take_ct(anatomy: Anatomy, grid: Geometry, exposure: Exposure, rng: np.random.Generator) -> tuple[Volume, LabelMap]:
-    """CT image of a body on a table, in int16 HU, and its label map of the scheme ``TORSO``.
+def take_ct(
+    anatomy: Anatomy, grid: Geometry, exposure: Exposure, rng: np.random.Generator, scheme: LabelScheme = TORSO
+) -> tuple[Volume, LabelMap]:
+    """CT image of a body on a table, in int16 HU, and its label map.
 
     Args:
         anatomy: The body; its middle lies at the world's origin.
         grid: Axes to L, P, S.
         exposure: Contrast agent, noise, position.
         rng: For noise, texture and how the body bends this time.
+        scheme: Structures that get a label; parts of others get none.
     """
     points = voxel_centres(grid)
     texture = _smooth_noise(rng, grid, 5.0)
     hu = np.full(grid.shape, _AIR_HU, dtype=np.float32)
     labels = np.zeros(grid.shape, dtype=np.uint8)
-    paint(_table(anatomy), points, (hu, labels), texture, 0.0)
+    paint(_table(anatomy), points, (hu, labels), texture, 0.0, scheme)
     turned = _rolled(points, exposure.roll_degrees)
-    paint(anatomy.parts, _bent(turned, rng), (hu, labels), texture, exposure.contrast)
+    paint(anatomy.parts, _bent(turned, rng), (hu, labels), texture, exposure.contrast, scheme)
     hu += np.float32(exposure.noise_hu) * _detector_noise(rng, grid.shape)
     pixels = np.clip(np.rint(hu), -1024, _LARGEST_HU).astype(np.int16)
     return Volume(pixels[None], grid, ("CT",)), LabelMap(labels, grid)
@@ -100,6 +103,7 @@ def paint(
     canvas: tuple[NDArray[np.float32], NDArray[np.uint8]],
     texture: NDArray[np.float32],
     contrast: float,
+    scheme: LabelScheme = TORSO,
 ) -> None:
     """Paint parts one over the other; image values blend where a part covers a voxel in part, labels do not.
 
@@ -110,6 +114,7 @@ def paint(
             whose solid holds the voxel's centre.
         texture: Unevenness with a standard deviation of one.
         contrast: Dose of contrast agent.
+        scheme: Structures that get a label; parts of others get none.
     """
     hu, labels = canvas
     reach = _reach(points)
@@ -121,7 +126,7 @@ def paint(
         tissue = part.tissue
         target = tissue.hu + contrast * tissue.enhancement + np.float32(tissue.texture) * texture[box]
         hu[box] += coverage(values) * (target - hu[box])
-        labels[box][values < 0] = 0 if part.structure is None else TORSO[part.structure].value
+        labels[box][values < 0] = scheme[part.structure].value if part.structure in scheme.names else 0
 
 
 def rasterise(solid: Solid, grid: Geometry) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from medseg.core.errors import InputError
 from medseg.core.files import write_text
 from medseg.core.progress import SILENT, Progress
+from medseg.data.folds import FOLDS_FILE, OUT_OF_FOLD
 from medseg.evaluation.as_json import json_text
 from medseg.evaluation.comparison import DEFAULT_SCORES, Comparison, check_scores, compare_models
 from medseg.evaluation.comparison_json import comparison_json
@@ -68,14 +69,39 @@ def compare(
         progress.advance()
     progress.start("comparing", 1)
     found = compare_models(models, options.scores, options.bootstrap)
-    write_text(output / "compare.json", json_text(comparison_json(found)))
-    write_text(output / "compare.html", comparison_page(found))
+    write_comparison(found, output)
     for name, cases in found.lacking.items():
         if cases:
             count = f"{len(cases)} {'case' if len(cases) == 1 else 'cases'}"
             progress.note(f"{name}: {count} without scores, which are in no comparison with it")
     progress.finish()
     return found
+
+
+def write_comparison(found: Comparison, output: Path) -> None:
+    """Write ``compare.json`` and ``compare.html``.
+
+    Raises:
+        OutputError: If they cannot be written.
+    """
+    write_text(output / "compare.json", json_text(comparison_json(found)))
+    write_text(output / "compare.html", comparison_page(found))
+
+
+def are_runs(paths: Sequence[Path]) -> bool:
+    """Whether these are cross-validations rather than evaluations.
+
+    Raises:
+        InputError: If only some of them are.
+    """
+    folds = [path for path in paths if (path / FOLDS_FILE).is_file()]
+    if folds and len(folds) < len(paths):
+        other = next(path for path in paths if path not in folds)
+        raise InputError(
+            f"{str(folds[0])!r} is a cross-validation, {str(other)!r} is none; name {str(folds[0] / OUT_OF_FOLD)!r} to "
+            "compare it as an evaluation"
+        )
+    return bool(folds)
 
 
 def model_names(paths: Sequence[Path]) -> tuple[str, ...]:

@@ -15,13 +15,14 @@ from medseg.core.progress import SILENT, Progress
 from medseg.core.pseudonyms import ProjectKey, load_key
 from medseg.deid.names import SERIES, STUDY, name_of
 from medseg.evaluation.result import Evaluation
-from medseg.inference.predictor import PredictionSettings
+from medseg.inference.settings import PredictionSettings
 from medseg.io.studies import find_series
 from medseg.phantom.studies import write_cohort
 
+from .card import model_card
 from .deidentify import DeidentifyOptions, deidentify
 from .evaluate import evaluate
-from .plan import plan
+from .plan import PlanOptions, plan
 from .predict import PredictOptions, predict
 from .train import read_run_config, train
 
@@ -63,7 +64,7 @@ def demo(output: Path, budget: str = BUDGET, cases: int = _CASES, progress: Prog
     manifest = _deidentified(cohort, released, progress)
     configuration = output / "run.yaml"
     configuration.unlink(missing_ok=True)
-    plan(manifest, configuration, budget=budget, progress=progress)
+    plan(manifest, configuration, PlanOptions(budget=budget), progress)
     run = _fresh(output / "run")
     result = train(read_run_config(configuration), run, progress=progress)
     test = _test_part(manifest)
@@ -71,6 +72,7 @@ def demo(output: Path, budget: str = BUDGET, cases: int = _CASES, progress: Prog
     options = PredictOptions(PredictionSettings(entropy=True), preview=True)
     predict(result.bundle, [test], predictions, options, progress)
     evaluation = evaluate(predictions, test, output / "report", progress=progress)
+    model_card(result.bundle, evaluation=output / "report")
     return DemoResult(cohort, released, configuration, result.bundle, predictions, output / "report", evaluation)
 
 

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from medseg.core.errors import InputError
 from medseg.core.files import atomic_file, write_text
+from medseg.core.labels import LabelScheme
 from medseg.core.progress import SILENT, Progress
 from medseg.evaluation.as_json import as_json, json_text
 from medseg.evaluation.assemble import assemble
 from medseg.evaluation.attributes import AuditOptions, gather_attributes
 from medseg.evaluation.case_table import as_csv, as_parquet
 from medseg.evaluation.intervals import Bootstrap
-from medseg.evaluation.pairs import match
+from medseg.evaluation.measurements import as_csv as measurements_csv
+from medseg.evaluation.measurements import check_images, measurement_rows
+from medseg.evaluation.pairs import Matching, match
 from medseg.evaluation.report import report_page
 from medseg.evaluation.result import Evaluation
 from medseg.evaluation.schemes import find_scheme, open_reference
@@ -39,6 +42,7 @@ class EvaluateOptions:
         bootstrap: How confidence intervals are made.
         workers: Processes that score; the result does not depend on it.
         worst: Cases of lowest Dice that the report draws.
+        measure: Whether size, shape and intensities of each structure are measured too, on both sides.
     """
 
     labels: Path | None = None
@@ -48,6 +52,7 @@ class EvaluateOptions:
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
     workers: int = 1
     worst: int = 10
+    measure: bool = False
 
 
 def evaluate(
@@ -61,7 +66,7 @@ def evaluate(
 
     Writes ``scores.csv``, ``scores.json``, ``report.html``, and ``scores.parquet`` where pyarrow is installed. Where
     probability maps lie beside the predictions, as `medseg predict --probabilities` writes them, calibration is
-    measured too.
+    measured too. With ``measure``, ``measurements.csv`` has a row for each case, side, structure and channel.
 
     Args:
         predicted: A label map, a folder of them, or what `medseg predict` wrote.
@@ -75,7 +80,7 @@ def evaluate(
 
     Raises:
         InputError: If a path does not exist, nothing matches, millimetres and pixels are mixed, a table of attributes
-            does not fit, or a worker dies.
+            does not fit, a worker dies, or measurements are asked for without images.
         DataError: If a labels file or a data set is not sound, or a structure is asked for that is not there.
         OutputError: If the report cannot be written.
     """
@@ -85,12 +90,24 @@ def evaluate(
     references = open_reference(reference, options.labels)
     matching = match(predicted, references)
     scheme = find_scheme(options.labels, references, matching.pairs)
+    return evaluate_pairs(matching, scheme, output, options, progress)
+
+
+def evaluate_pairs(
+    matching: Matching, scheme: LabelScheme, output: Path, options: EvaluateOptions, progress: Progress = SILENT
+) -> Evaluation:
+    """Score pairs that are known already; files and errors as ``evaluate``."""
+    if options.measure:
+        check_images(matching.pairs)
     settings = Settings(options.scores, options.instances, options.bootstrap)
     attributes = gather_attributes(matching.pairs, options.audit)
     outcomes = score_pairs(matching.pairs, scheme, settings, options.workers, progress)
     evaluation = assemble(matching, outcomes, scheme, settings, attributes)
     pictures = worst_cases(evaluation.rows, matching.pairs, scheme, options.worst, progress)
     _write(output, evaluation, report_page(evaluation, pictures), progress)
+    if options.measure:
+        rows = measurement_rows(matching.pairs, scheme, progress)
+        _write_bytes(output / "measurements.csv", measurements_csv(rows).encode("utf-8"))
     _tell(evaluation, progress)
     progress.finish()
     return evaluation

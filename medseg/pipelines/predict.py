@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,12 +17,15 @@ from medseg.core.geometry import LengthUnit
 from medseg.core.messages import redacted
 from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import LabelMap, Labels, Volume
+from medseg.data.joining import Joining
+from medseg.inference.agreement import disputes
 from medseg.inference.bundle import Bundle, read_bundle
 from medseg.inference.inputs import Candidate, Finder
 from medseg.inference.outcomes import Done, Failed, Outcome, PredictionRun, Skipped
-from medseg.inference.predictor import PredictionSettings, Predictor
+from medseg.inference.predictor import Predictor
 from medseg.inference.restore import Prediction
-from medseg.inference.suitability import wrong_grid
+from medseg.inference.settings import PredictionSettings
+from medseg.inference.suitability import missing_channels, wrong_grid
 from medseg.io.formats import write_labels, write_volume
 from medseg.render.preview import preview
 
@@ -92,7 +95,8 @@ def predict(
     candidates = _candidates(model, inputs, options, progress)
     _check_names([one for one in candidates if one.unfit is None or one.is_named], output, options)
     _check_folder(output)
-    job = _Job(model, Predictor(model, options.settings), options, output, progress)
+    predictor = Predictor(model, replace(options.settings, agreement=True))
+    job = _Job(model, predictor, options, output, progress)
     outcomes: list[Outcome] = []
     for number, candidate in enumerate(candidates, start=1):
         outcomes.append(_attempt(job, candidate, (number, len(candidates))))
@@ -114,7 +118,8 @@ class _Job:
 def _candidates(
     model: Bundle, inputs: Sequence[Path], options: PredictOptions, progress: Progress
 ) -> tuple[Candidate, ...]:
-    finder = Finder(model.facts, options.key, options.all_series, options.fill_gaps, progress)
+    joining = Joining.of(model.config)
+    finder = Finder(model.facts, options.key, options.all_series, options.fill_gaps, progress, joining)
     if options.channels and inputs:
         raise InputError("give either inputs or channels: the channels together are one image")
     if options.channels:
@@ -174,12 +179,18 @@ def _attempt(job: _Job, candidate: Candidate, place: tuple[int, int]) -> Outcome
 def _predicted(job: _Job, candidate: Candidate, label: str) -> Done:
     volume = candidate.load()
     unusual = wrong_grid(volume.geometry, job.model.facts)
-    note = f"predicted although {unusual}" if unusual else ""
+    missing = missing_channels(volume.channels, job.model.facts)
+    odd = (missing, unusual and f"although {unusual}")
+    note = f"predicted {', '.join(filter(None, odd))}" if any(odd) else ""
     if note:
         job.progress.note(f"{candidate.shown}: {note}")
     prediction = job.predictor.predict(volume, job.progress, label)
+    disputed = disputes(prediction, job.model.scheme)
+    for dispute in disputed:
+        job.progress.note(f"{candidate.shown}: {dispute}")
     path = _write(job, candidate.name, volume, prediction)
-    return Done(candidate.name, candidate.shown, path, _volumes_ml(job, prediction.labels), note)
+    told = "; ".join(filter(None, (note, *disputed)))
+    return Done(candidate.name, candidate.shown, path, _volumes_ml(job, prediction.labels), told)
 
 
 def _write(job: _Job, name: str, volume: Volume, prediction: Prediction) -> Path:

@@ -21,7 +21,7 @@ class Fingerprint:
     """Grids, foreground intensities and structure sizes of the training cases.
 
     Attributes:
-        channels: Channel names, in order.
+        channels: Channel names, in order; a case may lack some.
         unit: Millimetres, or pixels for images without spacing.
         shapes: Voxels along right, anterior, superior, one row a case.
         spacings: Voxel size along the same axes, one row a case.
@@ -61,7 +61,8 @@ def fingerprint(cases: Iterable[Case], scheme: LabelScheme) -> Fingerprint:
     rows = [_measure(case, scheme, seed) for seed, case in enumerate(cases) if case.label is not None]
     if not rows:
         raise DataError("no labelled case to plan from")
-    channels = rows[0].channels
+    fullest = max(rows, key=lambda row: len(row.channels))
+    channels = tuple(dict.fromkeys((*fullest.channels, *(name for row in rows for name in row.channels))))
     voxels = {target: sum(row.voxels[target] for row in rows) for target in scheme.targets}
     if not any(voxels.values()):
         raise DataError(f"no case holds any of the structures {', '.join(scheme.targets)}")
@@ -70,11 +71,14 @@ def fingerprint(cases: Iterable[Case], scheme: LabelScheme) -> Fingerprint:
         rows[0].unit,
         np.array([row.shape for row in rows]),
         np.array([row.spacing for row in rows]),
-        {name: _finite(np.concatenate([row.foreground[i] for row in rows])) for i, name in enumerate(channels)},
+        {
+            name: _finite(np.concatenate([row.foreground[name] for row in rows if name in row.channels]))
+            for name in channels
+        },
         voxels,
         float(np.median([row.nonzero_share for row in rows])),
         all(row.is_byte for row in rows),
-        {name: min(row.lowest[i] for row in rows) for i, name in enumerate(channels)},
+        {name: min(row.lowest[name] for row in rows if name in row.channels) for name in channels},
     )
 
 
@@ -84,11 +88,11 @@ class _Row:
     unit: LengthUnit
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
-    foreground: NDArray[np.float32]
+    foreground: Mapping[str, NDArray[np.float32]]
     voxels: Mapping[str, int]
     nonzero_share: float
     is_byte: bool
-    lowest: tuple[float, ...]
+    lowest: Mapping[str, float]
 
 
 def _measure(case: Case, scheme: LabelScheme, seed: int) -> _Row:
@@ -102,17 +106,17 @@ def _measure(case: Case, scheme: LabelScheme, seed: int) -> _Row:
         union |= mask
     inside = np.flatnonzero(union)
     chosen = np.random.default_rng(seed).choice(inside, min(_SAMPLES_PER_CASE, inside.size), replace=False)
-    samples = np.stack([channel.reshape(-1)[chosen] for channel in image.array]).astype(np.float32)
+    arrays = dict(zip(image.channels, image.array, strict=True))
     return _Row(
         image.channels,
         image.geometry.unit,
         image.geometry.shape,
         image.geometry.spacing,
-        samples,
+        {name: array.reshape(-1)[chosen].astype(np.float32) for name, array in arrays.items()},
         voxels,
         _nonzero_share(image.array),
         image.array.dtype == np.uint8,
-        tuple(float(np.fmin.reduce(channel, axis=None)) for channel in image.array),
+        {name: float(np.fmin.reduce(array, axis=None)) for name, array in arrays.items()},
     )
 
 

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from medseg.config.networks import UNetSection
+from medseg.config.networks import NetworkChoice, NetworkSection
 from medseg.config.schemes import labels_section
 from medseg.config.sections import ChannelSection, DataSection, Intensity, PreprocessingSection, RunConfig
 from medseg.config.training import AugmentationSection, BudgetSection, SamplingSection, TrainingSection
 from medseg.core.errors import DataError
 from medseg.core.geometry import LengthUnit, Spacing
 from medseg.core.labels import LabelScheme
+from medseg.inference.bundle import output_channels
 from medseg.inference.devices import DeviceFacts
 
-from .cost import step_seconds, training_bytes
+from .cost import planned_size, step_seconds, training_bytes
 from .fingerprint import Fingerprint
-from .topology import fitted, unet_for
+from .topology import fitted, network_for, widths
 
 _ANISOTROPY = 3.0
 _FEWEST_STEPS = 1500
 _AIR_HU = -900
-_WIDTHS = (32, 24, 16, 12, 8)
-_MOST_FEATURES = {2: 512, 3: 320}
 _CPU_BATCH = {2: 12, 3: 2}
 _LARGEST_EDGE = {2: 512, 3: 192}
 _SMALLEST_EDGE = 32
 _SHARE_OF_MEMORY = 0.7
 _SHARE_OF_VOXELS = 0.05
+# nnU-Net sizes its presets for GPUs of 8 and 24 GB: convolutions that give 680 and 2100 million numbers an image. That
+# is this by our estimate, which is a careful one.
+_PRESET_BYTES = {NetworkChoice.RESENC_M: 20e9, NetworkChoice.RESENC_L: 60e9}
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Request:
         dims: 2 or 3.
         device: What the plan is sized for.
         budget: How long training may take.
+        network: Which kind of network.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Request:
     dims: int
     device: DeviceFacts
     budget: BudgetSection
+    network: NetworkChoice = NetworkChoice.UNET
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _Size:
-    network: UNetSection
+    network: NetworkSection
     patch: tuple[int, int, int]
     batch: int
 
@@ -108,7 +113,7 @@ def make_plan(measured: Fingerprint, scheme: LabelScheme, request: Request) -> P
         training=TrainingSection(budget=request.budget),
         device="auto",
     )
-    return Plan(config, (*_facts(size, measured, request), *notes, *_unnamed_ct(measured)))
+    return Plan(config, (*_facts(size, measured, scheme, request), *notes, *_unnamed_ct(measured)))
 
 
 def mirror_axes(scheme: LabelScheme, orientation: str, dims: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -158,9 +163,8 @@ def _size(measured: Fingerprint, spacing: Spacing, orientation: str, request: Re
     resampled = np.array(spacing) if measured.unit is LengthUnit.MM else spacings
     median = np.median(shapes * spacings / resampled, axis=0)[: request.dims]
     cases_voxels = float(np.prod(median)) * len(shapes)
-    sizes = list(_candidates(median, spacing[: request.dims], request))
-    affordable = [size for size in sizes if _affordable(size, len(measured.channels), request)]
-    best = max(affordable, key=_merit) if affordable else min(sizes, key=_merit)
+    sizes = sorted(_candidates(median, spacing[: request.dims], request), key=_merit, reverse=True)
+    best = next((size for size in sizes if _affordable(size, len(measured.channels), request)), sizes[-1])
     return best if request.device.kind == "cpu" else _filled(best, cases_voxels, request)
 
 
@@ -168,20 +172,20 @@ def _candidates(median: np.ndarray, spacing: tuple[float, ...], request: Request
     """Networks of several widths for cubes (in mm) of several sizes, cut to the median image."""
     wanted = np.minimum(median, _LARGEST_EDGE[request.dims])
     edge, smallest = float((wanted * spacing).max()), _SMALLEST_EDGE * min(spacing)
-    widths = _WIDTHS if request.device.kind == "cpu" else _WIDTHS[:1]
+    bases = widths(request.network, is_cpu=request.device.kind == "cpu")
     edges = [edge]
     while edges[-1] * 0.85 > smallest:
         edges.append(edges[-1] * 0.85)
-    for length, base in itertools.product(edges, widths):
+    for length, base in itertools.product(edges, bases):
         cut = [int(max(4, min(n, round(length / s)))) for n, s in zip(wanted, spacing, strict=True)]
-        network = unet_for(cut, spacing, base, _MOST_FEATURES[request.dims])
+        network = network_for(request.network, cut, spacing, base)
         patch = (*fitted(cut, network), 1)[:3]
         yield _Size(network, (patch[0], patch[1], patch[2]), _CPU_BATCH[request.dims])
 
 
 def _affordable(size: _Size, channels: int, request: Request) -> bool:
     seconds = step_seconds(size.network, size.patch, channels, size.batch, request.device)
-    fits = training_bytes(size.network, size.patch, size.batch, request.device) < _memory(request.device)
+    fits = training_bytes(size.network, size.patch, size.batch, request.device) < _memory(request)
     minutes = request.budget.minutes
     return fits and (minutes is None or seconds * _FEWEST_STEPS <= 60 * minutes)
 
@@ -189,20 +193,21 @@ def _affordable(size: _Size, channels: int, request: Request) -> bool:
 def _merit(size: _Size) -> float:
     """Width counts as much as the edge of the patch."""
     edge = float(np.prod(size.patch) ** (1 / size.network.dims))
-    return size.network.features[0] * edge
+    return size.network.width * edge
 
 
 def _filled(size: _Size, cases_voxels: float, request: Request) -> _Size:
     """The same with the batch that fills a GPU, but at most a twentieth of the data set's voxels."""
     one = training_bytes(size.network, size.patch, 1, request.device)
-    by_memory = int(_memory(request.device) / one)
+    by_memory = int(_memory(request) / one)
     by_data = int(_SHARE_OF_VOXELS * cases_voxels / np.prod(size.patch))
     most = 64 if request.dims == 2 else 16
     return _Size(size.network, size.patch, max(2, min(by_memory, by_data, most)))
 
 
-def _memory(device: DeviceFacts) -> float:
-    return _SHARE_OF_MEMORY * device.memory_bytes
+def _memory(request: Request) -> float:
+    """What may be used: a share of the device's, and not more than a preset is for."""
+    return min(_SHARE_OF_MEMORY * request.device.memory_bytes, _PRESET_BYTES.get(request.network, math.inf))
 
 
 def _channel(name: str, measured: Fingerprint) -> ChannelSection:
@@ -233,14 +238,15 @@ def _unnamed_ct(measured: Fingerprint) -> tuple[str, ...]:
     )
 
 
-def _facts(size: _Size, measured: Fingerprint, request: Request) -> tuple[str, ...]:
+def _facts(size: _Size, measured: Fingerprint, scheme: LabelScheme, request: Request) -> tuple[str, ...]:
+    costs = planned_size(size.network, size.patch, len(measured.channels), output_channels(scheme))
     seconds = step_seconds(size.network, size.patch, len(measured.channels), size.batch, request.device)
     rare = min(measured.voxels, key=lambda name: measured.voxels[name])
     patch = "x".join(map(str, size.patch))
-    widths = f"features {size.network.features[0]} to {max(size.network.features)}"
     flat = ("the images are single slices; --dims 2 plans a network for them",)
     return (
-        f"sized for {request.device}: patch {patch}, batch {size.batch}, {widths}, about {seconds:.2g} s a step",
+        f"sized for {request.device}: patch {patch}, batch {size.batch}, about {seconds:.2g} s a step",
+        f"network {size.network.name}, {size.network.width} features at full resolution: {costs}",
         f"rarest structure: {rare!r} with {measured.voxels[rare]} voxels over {len(measured.shapes)} cases",
         *(flat if request.dims == 3 and measured.is_flat else ()),
     )

@@ -26,7 +26,8 @@ body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 68rem; background: 
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .5rem; padding-top: .9rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
-p { margin: .4rem 0 .8rem; max-width: 75ch; }
+p, ul { margin: .4rem 0 .8rem; max-width: 75ch; }
+li { margin: .25rem 0; }
 .muted, figcaption { color: var(--muted); font-size: .9rem; }
 figcaption { margin-top: .35rem; }
 .wide { overflow-x: auto; margin: .6rem 0 1.2rem; }
@@ -95,6 +96,11 @@ def paragraph(text: str, *, muted: bool = False) -> Html:
 def alarm(text: str) -> Html:
     """A paragraph in red that nobody may miss."""
     return Html(f'<p class="alarm">{escape(text)}</p>')
+
+
+def bullets(items: Sequence[str]) -> Html:
+    """A list of plain texts."""
+    return Html("<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Cell]], text_columns: int = 1) -> Html:

@@ -3,7 +3,8 @@
 A batch has judged its results already. Of a folder's predictions only the volumes in `predictions.csv` are judged: for
 parts and the border of the image all voxels of all cases would have to be read.
 
-Members of an ensemble that disagree would be odd as well; bundles hold one network, so no result tells of that.
+Members of an ensemble that disagree are odd as well: a batch has asked them, and so has a prediction into a folder,
+whose table tells of it in its notes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from .records import Flag
 WHOLE_IMAGE = ""
 """Target of a flag that is about no single one."""
 _LONGEST = 200
-_SEVERITIES = (("missing", 4.0), ("volume ", 3.0), ("touches ", 2.0), ("predicted although ", 2.0))
+_SEVERITIES = (
+    ("missing", 4.0),
+    ("volume ", 3.0),
+    ("members agree ", 3.0),
+    ("touches ", 2.0),
+    ("predicted although ", 2.0),
+)
 _OTHER = 1.0
 
 
@@ -33,7 +40,7 @@ def table_flags(volumes_ml: Mapping[str, float], note: str, facts: Mapping[str, 
 
 
 def severity(flags: Sequence[Flag]) -> float:
-    """How urgently somebody should look: what is missing counts most, then odd volumes, then edges, then parts."""
+    """How urgently somebody should look: what is missing counts most, then volumes and members at odds, then edges."""
     return sum(_severity(flag.text) for flag in flags)
 
 

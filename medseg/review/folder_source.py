@@ -215,7 +215,7 @@ def _references(path: Path | None, scheme: LabelScheme | None) -> tuple[Mapping[
 def _of_dataset(dataset: Dataset) -> Iterator[_Image]:
     for case in dataset.cases:
         paths = tuple(dict.fromkeys(entry.path for entry in case.images.values()))
-        source = DatasetImage(case, dataset.channels)
+        source = DatasetImage(case, tuple(name for name in dataset.channels if name in case.images))
         yield _Image((case.id, *_file_names(case)), paths, source, case.label, case.item or "")
 
 

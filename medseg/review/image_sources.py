@@ -10,6 +10,7 @@ from medseg.core.case import CaseId
 from medseg.core.errors import StudyError
 from medseg.data.dataset import CaseFiles as DatasetCase
 from medseg.data.dataset import ImageFile
+from medseg.data.joining import Joining
 from medseg.data.load import load_image
 from medseg.io.dicom_read import read_series
 from medseg.io.formats import Format, read_volume, sniff
@@ -80,8 +81,8 @@ class DatasetImage:
     channels: tuple[str, ...]
 
     def read(self) -> ReadImage:
-        """The voxels; errors as ``load_image``."""
-        return ReadImage(load_image(self.case, self.channels))
+        """The voxels, on the first channel's grid; errors as ``load_image``."""
+        return ReadImage(load_image(self.case, self.channels, Joining(reference=self.channels[0])))
 
     def series(self) -> tuple[Series, ...]:
         """The series of each channel; empty unless all are DICOM."""

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NewType
 
@@ -18,9 +18,11 @@ from medseg.config.review import ReviewConfig
 from medseg.core.errors import InputError, MedsegError
 from medseg.core.segmentation import Segmentation
 from medseg.core.volume import Volume
+from medseg.inference.agreement import disputes
 from medseg.inference.bundle import Bundle, read_bundle
-from medseg.inference.predictor import PredictionSettings, Predictor
-from medseg.inference.suitability import wrong_grid
+from medseg.inference.predictor import Predictor
+from medseg.inference.settings import PredictionSettings
+from medseg.inference.suitability import missing_channels, wrong_grid
 
 from .access import Deed, require
 from .case_files import CaseFiles
@@ -171,16 +173,20 @@ class _ModelCache:
     def predicted(self, path: Path, image: Volume, progress: JobProgress) -> Inferred:
         digest = model_digest(path)
         bundle, predictor = self._opened(path, digest)
-        labels = predictor.predict(image, progress).labels
+        prediction = predictor.predict(image, progress)
         unusual = wrong_grid(image.geometry, bundle.facts)
+        missing = missing_channels(image.channels, bundle.facts)
+        notes = [f"predicted {one}" for one in (missing, unusual and f"although {unusual}") if one]
+        notes.extend(disputes(prediction, bundle.scheme))
         stamp = ModelStamp(bundle.config.name, result_version(medseg.__version__, digest), digest)
-        return Inferred(Segmentation(labels, bundle.scheme), stamp, f"predicted although {unusual}" if unusual else "")
+        return Inferred(Segmentation(prediction.labels, bundle.scheme), stamp, "; ".join(notes))
 
     def _opened(self, path: Path, digest: str) -> tuple[Bundle, Predictor]:
         if self._model is None or self._key != (path, digest):
             self._model = None  # two at once might be too large
             bundle = read_bundle(path)
-            self._key, self._model = (path, digest), (bundle, Predictor(bundle, self._settings))
+            predictor = Predictor(bundle, replace(self._settings, agreement=True))
+            self._key, self._model = (path, digest), (bundle, predictor)
         return self._model
 
 

@@ -13,12 +13,13 @@ from medseg.config.load import load_config
 from medseg.config.schemes import label_scheme
 from medseg.core.errors import BundleError, MedsegError
 from medseg.core.labels import LabelScheme
+from medseg.data.joining import Joining
 from medseg.inference.bundle import TrainingFacts
+from medseg.inference.bundle_files import model_files
 
 from .records import ModelStamp
 from .stamps import Stamp, stamp
 
-_FILES = ("model.safetensors", "config.yaml", "facts.json")
 _LARGEST_FACTS = 50_000_000
 _SHOWN_DIGITS = 8
 
@@ -57,8 +58,11 @@ class ModelShelf:
 
 
 def model_stamp(folder: Path) -> Stamp:
-    """What changes when the model in a folder does."""
-    return stamp(folder / name for name in _FILES)
+    """What changes when the model in a folder does; empty if its files cannot be told."""
+    try:
+        return stamp(folder / name for name in model_files(folder))
+    except BundleError:
+        return ()
 
 
 def result_version(software: str, digest: str) -> str:
@@ -73,7 +77,7 @@ def _read(folder: Path) -> KnownModel:
             raise BundleError("facts.json is too large")
         config, digest = load_config(folder / "config.yaml"), model_digest(folder)
         facts = TrainingFacts.model_validate_json(facts_file.read_bytes())
-        scheme, rules = label_scheme(config.labels), Rules(facts, config.selection)
+        scheme, rules = label_scheme(config.labels), Rules(facts, config.selection, Joining.of(config))
     except (OSError, ValidationError, MedsegError) as error:
         raise BundleError("a model is no bundle, or its configuration, facts or weights cannot be read") from error
     return KnownModel(ModelStamp(config.name, "", digest), scheme, rules)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from medseg.batch.channels import SAME_GRID_MM
+from medseg.batch.select import SAME_GRID_MM
 from medseg.core.case import grid_difference
 from medseg.core.errors import DataError, GeometryError, InputError
 from medseg.core.geometry import Geometry

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from medseg.batch.channels import read_channels
 from medseg.batch.discover import find_studies, study_name
-from medseg.batch.select import Rules, choose
+from medseg.batch.select import Match, Rules, choose
 from medseg.core.errors import ReadError, StudyError
 from medseg.core.pseudonyms import ProjectKey
 from medseg.deid.names import SERIES, name_of
@@ -113,7 +113,7 @@ class StudyImage:
         index: Knows the files.
         key: Makes the pseudonyms.
         study: Pseudonym of the study.
-        name: Pseudonym of the series, the first channel's if there are several.
+        name: Pseudonym of the series; of several channels, of the one on whose grid the result lies.
         rules: What the model takes; None if nobody knows the model. Then only the first channel is found.
         thorough: Whether every file of the folder is asked.
     """
@@ -132,14 +132,20 @@ class StudyImage:
             StudyError: If the series is not there.
             DataError: If it cannot be read, or does not make one volume any more.
         """
-        found = self.series()
-        if len(found) == 1 or self.rules is None:
-            return read_with_gaps(found[0])
-        volume = read_channels(found, self.rules.facts.modalities, fill_gaps=True)
-        return ReadImage(volume, gaps_note(volume.geometry.shape[2], min(one.frames for one in found)))
+        first, match = self._found()
+        if match is None or self.rules is None:
+            return read_with_gaps(first)
+        volume = read_channels(match, self.rules.joining, fill_gaps=True)
+        on_its_grid = match.series if self.rules.joining.reference is None else match.series[:1]
+        return ReadImage(volume, gaps_note(volume.geometry.shape[2], min(one.frames for one in on_its_grid)))
 
     def series(self) -> tuple[Series, ...]:
         """The series, one a channel; errors as ``read``."""
+        first, match = self._found()
+        return (first,) if match is None else match.series
+
+    def _found(self) -> tuple[Series, Match | None]:
+        """The series that the case is named after, and the channels that go with it if the model has several."""
         inventory = sort_series(self.index.files(self.study, thorough=self.thorough), fill_gaps=True)
         first = next((one for one in inventory.series if name_of(self.key, SERIES, one.uid) == self.name), None)
         if first is None:
@@ -147,10 +153,10 @@ class StudyImage:
         if first.problem is not None:
             raise StudyError(first.problem)
         if self.rules is None or len(self.rules.facts.modalities) == 1:
-            return (first,)
+            return first, None
         mine = [one for one in inventory.series if one.study_uid == first.study_uid]
         matches = choose(mine, self.rules, "all").matches
-        return next((match for match in matches if match[0] is first), (first,))
+        return first, next((match for match in matches if match.series[0] is first), None)
 
     def again(self) -> StudyImage | None:
         """The same, asking every file; None if they all were asked."""

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medseg.core.progress import Progress
+from medseg.core.progress import Progress, time_text
+
+from .stopwatch import NOTHING_SPENT, Spent
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """How an epoch went."""
+    """How an epoch went.
+
+    Attributes:
+        epoch: Epochs so far.
+        step: Steps so far.
+        loss: Mean over its steps.
+        lr: Learning rate of its last step.
+        left_s: Seconds until the budget is used up, as far as one can tell.
+        gradient: Mean norm of the gradient before it was clipped.
+        spent: Where its time went.
+    """
 
     epoch: int
     step: int
     loss: float
     lr: float
     left_s: float
+    gradient: float = math.nan
+    spent: Spent = NOTHING_SPENT
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +56,25 @@ class ValidationReport:
     picture: Callable[[], NDArray[np.uint8]] | None
 
 
-class Callback(Protocol):
-    """Is told, in the main process, what happens."""
+@dataclass(frozen=True)
+class RunReport:
+    """How a run ended.
+
+    Attributes:
+        epoch: Epochs in all.
+        step: Steps in all.
+        spent: Where the time of this sitting went.
+        bottleneck: The same in one line, with what it was short of and what to try; empty if nothing was left to do.
+    """
+
+    epoch: int
+    step: int
+    spent: Spent
+    bottleneck: str
+
+
+class Callback:
+    """Is told, in the main process, what happens; a subclass writes only the methods that it needs."""
 
     def on_step(self, progress: float) -> None:
         """A step was done; ``progress`` is the share of the budget."""
@@ -54,20 +85,32 @@ class Callback(Protocol):
     def on_validation(self, report: ValidationReport) -> None:
         """The averaged network was scored."""
 
+    def on_end(self, report: RunReport) -> None:
+        """The budget is used up."""
 
-class ProgressDisplay:
-    """Shows the share of the budget, and a line each validation with Dice by structure and the time left."""
+
+class ProgressDisplay(Callback):
+    """Shows the share of the budget, and a line each validation with Dice by structure and the time left.
+
+    Args:
+        progress: Told.
+        to_come: Folds of a cross-validation that are trained after this one.
+    """
 
     _PARTS = 1000
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, to_come: int = 0) -> None:
         self._progress = progress
+        self._to_come = to_come
+        self._share, self._whole_s = 0.0, 0.0
         self._shown = 0
         self._last: EpochReport | None = None
+        self._spent = NOTHING_SPENT
         progress.start("training", self._PARTS)
 
     def on_step(self, progress: float) -> None:
         """Move the bar."""
+        self._share = progress
         done = int(progress * self._PARTS)
         if done > self._shown:
             self._progress.advance(done - self._shown)
@@ -76,6 +119,9 @@ class ProgressDisplay:
     def on_epoch(self, report: EpochReport) -> None:
         """Remember it for the next line."""
         self._last = report
+        self._spent += report.spent
+        if 0 < self._share < 1 and report.left_s > 0:
+            self._whole_s = report.left_s / (1 - self._share)
 
     def on_validation(self, report: ValidationReport) -> None:
         """Print a line."""
@@ -83,11 +129,24 @@ class ProgressDisplay:
         dice = "no Dice" if np.isnan(report.mean_dice) else f"Dice {report.mean_dice:.3f}  ({by_structure})"
         last = self._last
         before = f"epoch {last.epoch}  loss {last.loss:.3f}  " if last else ""
-        after = f"  {_minutes(last.left_s)} left" if last else ""
-        self._progress.note(f"{before}{dice}{after}")
+        after = f"  {time_text(last.left_s)} left{self._in_all(last.left_s)}" if last else ""
+        shares = self._spent.shares()
+        self._progress.note(f"{before}{dice}{after}{f'  ({shares})' * bool(shares)}")
+        self._spent = NOTHING_SPENT
+
+    def on_end(self, report: RunReport) -> None:
+        """Print where the time went."""
+        if report.bottleneck:
+            self._progress.note(report.bottleneck)
+
+    def _in_all(self, left_s: float) -> str:
+        """Time left for this network and those to come, if each takes as long as this one."""
+        if not self._to_come or not self._whole_s:
+            return ""
+        return f", {time_text(left_s + self._to_come * self._whole_s)} for all folds"
 
 
-class TensorBoardWriter:
+class TensorBoardWriter(Callback):
     """Scalars each epoch, Dice and an overlay picture each validation.
 
     Args:
@@ -103,9 +162,13 @@ class TensorBoardWriter:
         """Nothing: one point an epoch is enough."""
 
     def on_epoch(self, report: EpochReport) -> None:
-        """Write loss and learning rate."""
+        """Write loss, learning rate, norm of the gradient and seconds by what they went to."""
         self._writer.add_scalar("loss", report.loss, report.step)
         self._writer.add_scalar("learning_rate", report.lr, report.step)
+        if not math.isnan(report.gradient):
+            self._writer.add_scalar("gradient_norm", report.gradient, report.step)
+        for part, seconds in report.spent.parts.items():
+            self._writer.add_scalar(f"seconds/{part}", seconds, report.step)
         self._writer.flush()
 
     def on_validation(self, report: ValidationReport) -> None:
@@ -117,8 +180,7 @@ class TensorBoardWriter:
             self._writer.add_image("overlay", report.picture(), report.epoch, dataformats="HWC")
         self._writer.flush()
 
-
-def _minutes(seconds: float) -> str:
-    if not np.isfinite(seconds):
-        return "unknown time"
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    def on_end(self, report: RunReport) -> None:
+        """Write where the time went, and close the files."""
+        self._writer.add_text("time", report.bottleneck, report.step)
+        self._writer.close()

@@ -24,6 +24,7 @@ from medseg.metrics.form import form_of
 from medseg.metrics.overlap import dice
 from medseg.postprocess.clean import clean
 
+_STEPS = ("largest_component", "fill_holes")
 _SMALLEST_GAIN = 1e-4
 _FEWEST_CASES = 3
 _MOST_MEASURED = 200
@@ -66,26 +67,38 @@ def choose_postprocessing(pairs: Sequence[Pair], scheme: LabelScheme) -> Postpro
     Each step is tried for each structure by itself and kept if it gains at least 0.0001; with fewer than three cases
     nothing is chosen.
     """
-    if len(pairs) < _FEWEST_CASES:
+    return chosen_clean_up([clean_up_gains(pair, scheme) for pair in pairs], scheme)
+
+
+def clean_up_gains(pair: Pair, scheme: LabelScheme) -> NDArray[np.float64]:
+    """What each step (rows) adds to the Dice of each target (columns) of one case; 0 where there is no Dice."""
+    before = _dice(pair, PostprocessingSection(), scheme)
+    steps = [PostprocessingSection.model_validate({step: scheme.targets}) for step in _STEPS]
+    return np.array([np.nan_to_num(_dice(pair, step, scheme) - before) for step in steps])
+
+
+def chosen_clean_up(gains: Sequence[NDArray[np.float64]], scheme: LabelScheme) -> PostprocessingSection:
+    """The steps that are worth it, from the gains of each case; as ``choose_postprocessing``."""
+    if len(gains) < _FEWEST_CASES:
         return PostprocessingSection()
-    before = np.array([_dice(pair, PostprocessingSection(), scheme) for pair in pairs])
-    chosen: dict[str, list[str]] = {"largest_component": [], "fill_holes": []}
-    for step, names in chosen.items():
-        everywhere = PostprocessingSection.model_validate({step: scheme.targets})
-        after = np.array([_dice(pair, everywhere, scheme) for pair in pairs])
-        for column, name in enumerate(scheme.targets):
-            gain = np.nan_to_num(after[:, column] - before[:, column])
-            if gain.mean() >= _SMALLEST_GAIN:
-                names.append(name)
+    worth_it = np.mean(gains, axis=0) >= _SMALLEST_GAIN
+    chosen = {
+        step: tuple(name for name, kept in zip(scheme.targets, row, strict=True) if kept)
+        for step, row in zip(_STEPS, worth_it, strict=True)
+    }
     return PostprocessingSection.model_validate(chosen)
 
 
 def expected_structures(
     cases: Sequence[PreparedArrays], scheme: LabelScheme, progress: Progress = SILENT
 ) -> dict[str, StructureFacts]:
-    """What the targets of up to 200 training cases are like, on the network's grid."""
-    step = max(1, -(-len(cases) // _MOST_MEASURED))
-    chosen = cases[::step]
+    """What the targets of up to 200 training cases are like, on the network's grid.
+
+    Cases of which a part is ignored are left out: what somebody drew on a few slices is no volume.
+    """
+    whole = [case for case in cases if case.labelled is None]
+    step = max(1, -(-len(whole) // _MOST_MEASURED))
+    chosen = whole[::step]
     progress.start("measuring structures", len(chosen))
     rows = []
     for case in chosen:
@@ -115,7 +128,7 @@ def validation_scores(
 
 def with_postprocessing(bundle: Bundle, section: PostprocessingSection) -> Bundle:
     """The same model with other clean-up."""
-    return dataclasses.replace(bundle, config=bundle.config.model_copy(update={"postprocessing": section}))
+    return bundle.with_config(bundle.config.model_copy(update={"postprocessing": section}))
 
 
 def _mapped(labels: Labels, path: Path) -> Labels:

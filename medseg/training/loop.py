@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import nn
 
 from medseg.config.training import TrainingSection
-from medseg.core.errors import TrainingError
-from medseg.data.loaders import PatchLoader
+from medseg.core.errors import OutputError
+from medseg.data.loaders import Batch, PatchLoader
+from medseg.losses.ramp import set_progress
 
-from .callbacks import Callback, EpochReport, ValidationReport
+from .callbacks import Callback, EpochReport, RunReport, ValidationReport
 from .distributed import Process
-from .schedule import Clock, learning_rate
+from .execution import repeatable, worker_count
+from .failures import explained, too_large
+from .groups import set_learning_rates
+from .memory import is_out_of_memory
+from .schedule import Clock
 from .state import TrainState, write_checkpoint
+from .step import Step, Stepper
+from .stopwatch import Crew, Spent, Stopwatch, bottleneck
+from .watch import Means, StepWatch
 
 Validate = Callable[[nn.Module], ValidationReport]
 
@@ -32,12 +43,14 @@ class Ingredients:
         loss: Takes the network's logits and the target.
         validate: Scores the averaged network on the validation cases, over all processes.
         callbacks: Watch, and never steer.
+        factors: What the size of a patch has to be a multiple of, along each axis; empty if any size does.
     """
 
     loader: PatchLoader
     loss: nn.Module
     validate: Validate
     callbacks: Sequence[Callback] = ()
+    factors: tuple[int, ...] = ()
 
 
 class Trainer:
@@ -71,102 +84,124 @@ class Trainer:
 
         Raises:
             TrainingError: If the loss stops being finite, or memory runs out.
+            OutputError: If a checkpoint cannot be written; the one before is still there.
         """
-        clock = Clock(self._section.budget, state.elapsed_s)
-        network = state.network
-        if self._process.world_size > 1:
-            network = DistributedDataParallel(network)
-        while self._progress(clock, state) < 1 and not self._is_stale(state):
-            loss = self._epoch(network, state, clock)
-            state.epoch += 1
-            over = self._progress(clock, state) >= 1
-            report = None
-            if over or state.epoch % self._section.validate_every == 0:
-                report = self._validate(state)
-            state.elapsed_s = clock.elapsed_s
-            self._finish_epoch(
-                state, EpochReport(state.epoch, state.step, loss, self._lr(state), clock.left_s(state.step))
-            )
-            if report is not None:
-                self._tell(report)
+        with repeatable(wanted=self._section.deterministic):
+            stepper = Stepper(self._process, self._section, self._parts.loss, state, self._amp_dtype)
+            spent = self._epochs(stepper, state)
+        if self._process.is_main:
+            verdict = bottleneck(spent, self._crew())
+            for callback in self._parts.callbacks:
+                callback.on_end(RunReport(state.epoch, state.step, spent, verdict))
         return state
 
-    def _epoch(self, network: nn.Module, state: TrainState, clock: Clock) -> float:
-        network.train()
+    def _epochs(self, stepper: Stepper, state: TrainState) -> Spent:
+        clock, stopwatch, total = Clock(self._section.budget, state.elapsed_s), Stopwatch(self._process.device), Spent()
+        while self._progress(clock, state) < 1 and not self._is_stale(state):
+            start = time.perf_counter()
+            means = self._epoch(stepper, state, clock, stopwatch)
+            steps_s = time.perf_counter() - start
+            state.epoch += 1
+            over = self._progress(clock, state) >= 1
+            with stopwatch.validation():
+                is_due = over or state.epoch % self._section.validate_every == 0
+                report = self._validate(state) if is_due else None
+            state.elapsed_s = clock.elapsed_s
+            with stopwatch.checkpoint():
+                self._keep(state, report)
+            spent = stopwatch.lap(steps_s)
+            total += spent
+            self._tell(self._epoch_report(state, clock, means, spent), report)
+        return total
+
+    def _epoch(self, stepper: Stepper, state: TrainState, clock: Clock, stopwatch: Stopwatch) -> Means:
+        state.network.train()
         torch.manual_seed(self._section.seed + 1_000_003 * state.epoch + self._process.rank)
         self._parts.loader.set_epoch(state.epoch)
-        total, steps = torch.zeros((), device=self._process.device), 0
-        for image, target in self._parts.loader:
-            progress = self._progress(clock, state)
-            if progress >= 1:
-                break
-            for group in state.optimizer.param_groups:
-                group["lr"] = learning_rate(self._section.optimizer, progress)
-            total += self._step(network, state, image, target)
-            steps += 1
-            for callback in self._parts.callbacks:
-                callback.on_step(progress)
-        mean = float(self._process.sum(total)) / (max(1, steps) * self._process.world_size)
-        if not math.isfinite(mean):
-            raise TrainingError(
-                f"the loss is no longer finite after step {state.step}; lower training.optimizer.lr "
-                f"(now {self._section.optimizer.lr:g}), or set training.precision=fp32"
-            )
-        return mean
+        watch = StepWatch(
+            self._process, self._section, scales=state.scaler.is_enabled(), is_half=self._amp_dtype is not None
+        )
+        with self._explaining():
+            for batches in _groups(stopwatch.waits(self._parts.loader), self._section.accumulate):
+                progress = self._progress(clock, state)
+                if progress >= 1:
+                    break
+                set_learning_rates(state.optimizer, self._section.optimizer, progress)
+                set_progress(self._parts.loss, progress)
+                with stopwatch.step():
+                    watch.add(self._step(stepper, batches))
+                for callback in self._parts.callbacks:
+                    callback.on_step(progress)
+            return watch.means()
 
-    def _step(self, network: nn.Module, state: TrainState, image: Tensor, target: Tensor) -> Tensor:
-        device = self._process.device
-        image, target = image.to(device, non_blocking=True), target.to(device, non_blocking=True)
+    def _step(self, stepper: Stepper, batches: Sequence[Batch]) -> Step:
         try:
-            with torch.autocast(device.type, self._amp_dtype, enabled=self._amp_dtype is not None):
-                logits = network(image)
-            loss: Tensor = self._parts.loss(logits, target)
-            torch.autograd.backward(state.scaler.scale(loss))
-        except torch.OutOfMemoryError as error:
-            smaller = tuple(max(1, n // 2) for n in image.shape[2:])
-            raise TrainingError(
-                f"the device's memory is too small for {len(image)} patches of {tuple(image.shape[2:])}; "
-                f"try sampling.batch={max(1, len(image) // 2)} or sampling.patch near {smaller}"
-            ) from error
-        state.scaler.unscale_(state.optimizer)
-        nn.utils.clip_grad_norm_(state.network.parameters(), self._section.grad_clip)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-        state.optimizer.zero_grad(set_to_none=True)
-        state.step += 1
-        state.average.update(state.network)
-        return loss.detach()
+            return stepper.step(batches)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            traceback.clear_frames(error.__traceback__)  # they hold what filled the memory
+            failure = error
+        raise too_large(batches[0], self._parts.factors, stepper, self._section) from failure
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            known = explained(error, self._section, self._process.device)
+            if known is None:
+                raise
+            raise known from error
 
     def _validate(self, state: TrainState) -> ValidationReport:
-        report = replace(self._parts.validate(state.average.network), epoch=state.epoch)
-        if math.isnan(report.mean_dice):
-            return report  # nothing to compare by
-        if report.mean_dice > state.best_dice:
-            state.best_dice, state.stale_validations = report.mean_dice, 0
-            if self._process.is_main:
-                best = {"network": state.average.network.state_dict(), "dice": dict(report.dice), "epoch": state.epoch}
-                write_checkpoint(self._folder / "best.pt", best)
-        else:
+        with self._explaining():
+            return replace(self._parts.validate(state.average.network), epoch=state.epoch)
+
+    def _keep(self, state: TrainState, report: ValidationReport | None) -> None:
+        if report is not None and not math.isnan(report.mean_dice):  # else there is nothing to compare by
             state.stale_validations += 1
-        return report
+            if report.mean_dice > state.best_dice:
+                state.best_dice, state.stale_validations = report.mean_dice, 0
+                best = {"network": state.average.network.state_dict(), "dice": dict(report.dice), "epoch": state.epoch}
+                self._write("best.pt", best)
+        self._write("last.pt", state.to_dict())
 
-    def _finish_epoch(self, state: TrainState, report: EpochReport) -> None:
-        if self._process.is_main:
-            write_checkpoint(self._folder / "last.pt", state.to_dict())
-            for callback in self._parts.callbacks:
-                callback.on_epoch(report)
+    def _write(self, name: str, content: dict[str, object]) -> None:
+        if not self._process.is_main:
+            return
+        try:
+            write_checkpoint(self._folder / name, content)
+        except OutputError as error:
+            kept = "last.pt of the epoch before is whole, so make room and go on with --resume"
+            raise OutputError(f"{error}: {kept if (self._folder / 'last.pt').exists() else 'make room'}") from error
 
-    def _tell(self, report: ValidationReport) -> None:
-        if self._process.is_main:
+    def _epoch_report(self, state: TrainState, clock: Clock, means: Means, spent: Spent) -> EpochReport:
+        left_s, lr = clock.left_s(state.step), float(state.optimizer.param_groups[0]["lr"])
+        return EpochReport(state.epoch, state.step, means.loss, lr, left_s, means.gradient, spent)
+
+    def _tell(self, epoch: EpochReport, validation: ValidationReport | None) -> None:
+        if not self._process.is_main:
+            return
+        for callback in self._parts.callbacks:
+            callback.on_epoch(epoch)
+        if validation is not None:
             for callback in self._parts.callbacks:
-                callback.on_validation(report)
+                callback.on_validation(validation)
 
     def _progress(self, clock: Clock, state: TrainState) -> float:
-        """The same in every process, or one would stop and leave the others waiting."""
-        return self._process.from_main(clock.progress(state.step))
+        """The same in every process, or one would stop and leave the others waiting; their clocks differ."""
+        progress = clock.progress(state.step)
+        return progress if self._section.budget.minutes is None else self._process.from_main(progress)
 
     def _is_stale(self, state: TrainState) -> bool:
         return self._section.patience is not None and state.stale_validations >= self._section.patience
 
-    def _lr(self, state: TrainState) -> float:
-        return float(state.optimizer.param_groups[0]["lr"])
+    def _crew(self) -> Crew:
+        return Crew(self._process.device.type, worker_count(self._section.workers, self._process), self._process.cores)
+
+
+def _groups(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    iterator = iter(batches)
+    while group := list(islice(iterator, size)):
+        yield group

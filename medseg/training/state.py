@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from medseg.core.errors import BundleError
 from medseg.core.files import atomic_file
+from medseg.inference.tensor_file import read_torch_file
 
 from .ema import AveragedNetwork
 
@@ -49,8 +50,11 @@ class TrainState:
         """Take over what ``to_dict`` gave.
 
         Raises:
-            BundleError: If it belongs to another network or optimizer.
+            BundleError: If it belongs to another network or optimizer; says in what they differ.
         """
+        difference = weight_difference(saved.get("network"), self.network.state_dict())
+        if difference:
+            raise BundleError(f"the checkpoint belongs to another network than the configuration: {difference}")
         try:
             self.network.load_state_dict(saved["network"])
             self.optimizer.load_state_dict(saved["optimizer"])
@@ -62,8 +66,24 @@ class TrainState:
                 setattr(self, name, saved["counters"][name])
         except (KeyError, RuntimeError, ValueError) as error:
             raise BundleError(
-                "the checkpoint belongs to another network or optimizer than the configuration"
+                "the checkpoint belongs to another optimizer or another version than the configuration; "
+                "resume it with the configuration and the version that it began with"
             ) from error
+
+
+def weight_difference(saved: object, wanted: Mapping[str, Tensor]) -> str:
+    """One clause on how saved weights differ from those of a network in names and shapes; empty if they do not."""
+    if not isinstance(saved, Mapping):
+        return "it holds no network"
+    clauses = []
+    for names, what in ((saved.keys() - wanted.keys(), "unknown"), (wanted.keys() - saved.keys(), "missing")):
+        if names:
+            clauses.append(f"{len(names)} weights are {what}, such as {min(names)}")
+    others = [name for name in wanted if name in saved and saved[name].shape != wanted[name].shape]
+    if others:
+        has, needs = (tuple(weights[others[0]].shape) for weights in (saved, wanted))
+        clauses.append(f"{len(others)} have another shape, such as {others[0]}: {has} instead of {needs}")
+    return "; ".join(clauses)
 
 
 _COUNTERS = ("epoch", "step", "elapsed_s", "best_dice", "stale_validations")
@@ -84,7 +104,7 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         BundleError: If the file is missing or damaged.
     """
     try:
-        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)  # noqa: TID251 - the door
-    except (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+        content: dict[str, Any] = read_torch_file(path, device)
+    except BundleError as error:
         raise BundleError(f"checkpoint {path.name} is missing or damaged; start the run anew or restore it") from error
     return content

@@ -26,7 +26,7 @@ def normalize(channel: NDArray[np.generic], section: ChannelSection) -> NDArray[
     Returns:
         New array of the same shape.
     """
-    values = _finite(channel)
+    values = finite_values(channel)
     match section.intensity:
         case Intensity.CT:
             low, high = section.clip or (-np.inf, np.inf)
@@ -42,7 +42,8 @@ def normalize(channel: NDArray[np.generic], section: ChannelSection) -> NDArray[
     return values
 
 
-def _finite(channel: NDArray[np.generic]) -> NDArray[np.float32]:
+def finite_values(channel: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Copy as float32; what is not finite is replaced as ``normalize`` says."""
     with np.errstate(over="ignore", invalid="ignore"):
         values = channel.astype(np.float32, order="C")
     if np.issubdtype(channel.dtype, np.floating) and not np.isfinite(values).all():

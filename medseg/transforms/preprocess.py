@@ -72,6 +72,8 @@ def prepare_image(
 
     A grid whose unit is the pixel is not resampled.
 
+    A channel that is optional and missing is zero, the mean of a normalised one.
+
     Args:
         volume: Any real dtype; its channels are found by name, or taken in order if no name is known.
         preprocessing: The steps.
@@ -88,12 +90,15 @@ def prepare_image(
     axes = volume.geometry.axis_map(preprocessing.orientation)
     array = axes.apply(volume.array)
     oriented = volume.geometry.mapped(axes)
-    box = _nonzero_box([array[row] for row in rows]) if preprocessing.crop == "nonzero" else _whole(oriented.shape)
+    present = [array[row] for row in rows if row is not None]
+    box = _nonzero_box(present) if preprocessing.crop == "nonzero" else _whole(oriented.shape)
     cropped = oriented.cropped(box)
     network = cropped.with_shape(_network_shape(cropped, preprocessing))
     restoration = Restoration(volume.geometry, oriented, box, cropped, network)
-    image = np.empty((len(channels), *network.shape), np.float32)
+    image = np.zeros((len(channels), *network.shape), np.float32)
     for row, section, target in zip(rows, channels, image, strict=True):
+        if row is None:
+            continue
         normal = normalize(array[row][box], section)
         target[...] = resample_channel(normal, network.shape, nearest_axis=restoration.nearest_axis)
     return Prepared(image, None, restoration)
@@ -128,14 +133,17 @@ def prepare_case(
     return Prepared(prepared.image, target, prepared.restoration)
 
 
-def _channel_rows(given: tuple[str, ...], channels: tuple[ChannelSection, ...]) -> list[int]:
+def _channel_rows(given: tuple[str, ...], channels: tuple[ChannelSection, ...]) -> list[int | None]:
+    """Where each channel of the model lies in the image; None for those that are missing and may be."""
     wanted = [channel.name for channel in channels]
-    if set(wanted) <= set(given):
-        return [given.index(name) for name in wanted]
+    needed = {channel.name for channel in channels if not channel.optional}
+    if needed <= set(given) and set(wanted) & set(given):
+        return [given.index(name) if name in given else None for name in wanted]
     if len(given) == len(wanted) and not set(given) & set(wanted):
         return list(range(len(wanted)))
+    spared = f" (of which it can spare {', '.join(sorted(set(wanted) - needed))})" if len(needed) < len(wanted) else ""
     raise InputError(
-        f"the model wants {_counted(wanted)}, the image has {_counted(given)}; give each channel under its name"
+        f"the model wants {_counted(wanted)}{spared}, the image has {_counted(given)}; give each channel under its name"
     )
 
 

@@ -13,6 +13,7 @@ from medseg.batch.select import Choice, Rules, choose, plane_of
 from medseg.config.selection import Plane, SelectionSection, SeriesRule
 from medseg.core.errors import ConfigError
 from medseg.core.geometry import Geometry
+from medseg.data.joining import Joining
 from medseg.inference.bundle import TrainingFacts
 from medseg.io.studies import Series, find_series
 
@@ -32,7 +33,7 @@ def chosen(series: list[Series], facts=CT, which="best", **rules: SeriesRule) ->
 
 
 def names(choice: Choice) -> list[tuple[str, ...]]:
-    return [tuple(one.description for one in match) for match in choice.matches]
+    return [tuple(one.description for one in match.series) for match in choice.matches]
 
 
 def reasons(choice: Choice) -> dict[str, str]:
@@ -175,8 +176,67 @@ def test_each_frame_of_reference_gives_one_set_of_channels(tmp_path):
     series = series_in(tmp_path, t1=HEAD, t2=HEAD, t1_b=other, t2_b=other, t1_c=far, t2_c=far)
     choice = chosen(series, PAIR, which="all")
     assert len(choice.matches) == 2
-    assert {match[0].frame_of_reference_uid for match in choice.matches} == {FRAME_UID, "1.2.3.4"}
+    assert {match.series[0].frame_of_reference_uid for match in choice.matches} == {FRAME_UID, "1.2.3.4"}
     assert len(chosen(series, PAIR).matches) == 1
+
+
+class TestOptionalChannels:
+    def choice(self, series, *optional, **how) -> Choice:
+        return choose(series, Rules(PAIR, SelectionSection(), Joining(frozenset(optional))), **how)
+
+    def test_one_may_be_missing(self, tmp_path):
+        series = series_in(tmp_path, t1=HEAD, other=HEAD)
+        choice = self.choice(series, "T2")
+        assert names(choice) == [("t1",)]
+        assert choice.matches[0].channels == ("T1",)
+        assert self.choice(series, "T1").matches == ()
+
+    def test_but_all_may_not(self, tmp_path):
+        assert self.choice(series_in(tmp_path, other=HEAD), "T1", "T2").matches == ()
+
+    def test_the_grid_that_has_most_is_taken(self, tmp_path):
+        alone = MOVED | {"grid": replace(MOVED["grid"], slices=11)}
+        series = series_in(tmp_path, t1_alone=alone, t1=HEAD, t2=HEAD)
+        assert names(self.choice(series, "T2")) == [("t1", "t2")]
+        assert names(self.choice([one for one in series if one.description != "t2"], "T2")) == [("t1 alone",)]
+
+    def test_what_is_needed_chooses_first(self, tmp_path):
+        series = series_in(tmp_path, t1_t2=HEAD)
+        (match,) = self.choice(series, "T1").matches
+        assert match.channels == ("T2",)
+
+
+class TestReference:
+    ONTO_T2 = Joining(reference="T2")
+    COARSE = HEAD | {"grid": Grid(columns=14, rows=12, slices=3, spacing=(1.0, 1.25, 5.0), tilt_degrees=(12, -25, 7))}
+
+    def choice(self, series, joining=ONTO_T2, facts=PAIR) -> Choice:
+        return choose(series, Rules(facts, SelectionSection(), joining))
+
+    def test_others_may_lie_on_another_grid_and_the_reference_comes_first(self, tmp_path):
+        series = series_in(tmp_path, t1=self.COARSE, t2=HEAD)
+        assert chosen(series, PAIR).matches == ()
+        (match,) = self.choice(series).matches
+        assert (match.channels, [one.description for one in match.series]) == (("T2", "T1"), ["t2", "t1"])
+
+    def test_only_the_reference_is_compared_with_the_training_images(self, tmp_path):
+        series = series_in(tmp_path, t1=HEAD, t2=self.COARSE)
+        assert self.choice(series).matches == ()
+        assert names(self.choice(series, Joining(reference="T1"))) == [("t1", "t2")]
+
+    def test_one_that_shares_the_grid_is_preferred(self, tmp_path):
+        series = series_in(tmp_path, t1_a=self.COARSE, t1_b=HEAD, t1_c=self.COARSE, t2=HEAD)
+        assert names(self.choice(series)) == [("t2", "t1 b")]
+
+    def test_one_that_lies_elsewhere_does_not_serve(self, tmp_path):
+        far = HEAD | {"grid": replace(FITS, origin=(300.0, 0.0, 0.0))}
+        series = series_in(tmp_path, t1=far, t2=HEAD)
+        assert self.choice(series).matches == ()
+        assert names(self.choice(series, Joining(frozenset({"T1"}), "T2"))) == [("t2",)]
+
+    def test_nor_one_in_another_frame_of_reference(self, tmp_path):
+        series = series_in(tmp_path, t1=HEAD | {"FrameOfReferenceUID": "1.2.3.4"}, t2=HEAD)
+        assert self.choice(series).matches == ()
 
 
 def test_what_is_damaged_is_no_reason_to_say_that_nothing_fits(tmp_path):
@@ -251,7 +311,7 @@ def test_real_sequences_of_a_brain(real_data):
     assert reasons(choice)["Mask_Tumor"].startswith("as T1: its description lacks 'T1pre'; as T1ce")
     one = TrainingFacts.from_grids(("MR",), [series[0].geometry])
     derived = {found.description for found in series if "DERIVED" in found.image_type}
-    ranked = [match[0].description for match in chosen(series, one, which="all").matches]
+    ranked = [match.series[0].description for match in chosen(series, one, which="all").matches]
     assert set(ranked[-len(derived) :]) == derived
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import torch
 from batch_studies import (
     CPU,
     FITS,
@@ -35,6 +37,8 @@ from medseg.config.selection import SelectionSection, SeriesRule
 from medseg.core.errors import BundleError, InputError
 from medseg.deid.names import SERIES, name_of
 from medseg.inference.bundle import Bundle
+from medseg.inference.calibration import Calibration
+from medseg.inference.ensemble import ensemble
 from medseg.io.formats import read_label_map, read_multi_label_map, read_volume
 
 ALL = completed(tuple(ResultForm))
@@ -339,3 +343,32 @@ def test_what_makes_a_model_makes_its_digest(tmp_path):
     one, other = write_model(tmp_path / "one"), write_model(tmp_path / "other", name="other")
     assert model_digest(one) == model_digest(one) != model_digest(other)
     assert CPU.device == "cpu"
+
+
+def test_every_member_and_the_calibration_make_the_digest_of_a_model(tmp_path):
+    torch.manual_seed(0)
+    parts = [bundle(), bundle(dims=2), bundle(dims=2)]
+    models = [ensemble(parts[:2]), ensemble(parts[::2])]
+    models.append(replace(models[0], calibration=Calibration(temperature=1.5)))
+    digests = [model_digest(write_model(tmp_path / str(number), made)) for number, made in enumerate(models)]
+    assert len(set(digests)) == 3
+    (tmp_path / "0" / "members" / "1" / "model.safetensors").unlink()
+    with pytest.raises(InputError, match="lacks members/1/model.safetensors"):
+        model_digest(tmp_path / "0")
+
+
+def test_members_that_disagree_are_a_flag(tmp_path):
+    paths, chosen = write_study(tmp_path / "in"), settings(tmp_path)
+    alike = do(chosen, paths, ensemble([bundle(Bands()), bundle(Bands(above=0.55))]))
+    assert [one.flags for one in alike.measured] == [(), ()]
+    unlike = do(chosen, paths, ensemble([bundle(Bands()), bundle(Bands(above=1.2))]))
+    assert all(one.volume_ml > 0 for one in unlike.measured)
+    for one in unlike.measured:
+        (flag,) = one.flags
+        assert re.fullmatch(r"members agree by a Dice of 0\.[3-6]\d only", flag)
+
+
+def test_what_the_mean_does_not_hold_is_not_flagged(tmp_path):
+    made = ensemble([bundle(Bands(above=0.2)), bundle(Bands(above=1e6)), bundle(Bands(above=1e6))])
+    result = do(settings(tmp_path), write_study(tmp_path / "in"), made)
+    assert [(one.volume_ml, one.flags) for one in result.measured] == [(0.0, ()), (0.0, ())]

@@ -10,7 +10,7 @@ import pytest
 from command_line import fails
 from factories import geometry, label_map, run_config, volume
 
-from medseg.config.load import dump_config
+from medseg.config.load import dump_config, load_config
 from medseg.core.case import CaseId
 from medseg.core.volume import LabelMap
 from medseg.io.formats import write_label_map, write_volume
@@ -18,8 +18,8 @@ from medseg.pipelines.train import TrainResult
 from medseg.training.finish import ValidationScore
 
 COMMANDS = (
-    "inspect", "plan", "train", "predict", "evaluate", "compare", "batch", "convert", "listen", "deidentify", "review",
-    "demo",
+    "inspect", "plan", "train", "pretrain", "predict", "evaluate", "compare", "card", "batch", "convert", "listen",
+    "deidentify", "review", "demo",
 )  # fmt: skip
 
 
@@ -173,6 +173,10 @@ def test_a_plan_is_written_and_says_what_to_do_next(medseg, tmp_path):
     assert done.code == 0
     assert "next: medseg train run.yaml -o RUN" in done.out
     assert (tmp_path / "run.yaml").exists()
+    done = medseg("plan", "cases", "-o", "deep.yaml", "--network", "deeplab", "--dims", "2", "--device", "cpu")
+    assert "network deeplab," in done.out
+    assert load_config(tmp_path / "deep.yaml").network.dims == 2
+    assert medseg("plan", "cases", "-o", "x.yaml", "--network", "lenet").code == 2
 
 
 @pytest.mark.parametrize("command", ["inspect", "train", "predict", "evaluate", "compare", "demo"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from dataset_factories import GRID, SCHEME, case_files, write_label
@@ -10,7 +13,9 @@ from factories import full_disk, geometry, run_config
 import medseg.data.cache as module
 from medseg.core.errors import DataError, OutputError
 from medseg.core.labels import LabelScheme
+from medseg.core.volume import LabelMap
 from medseg.data.cache import PreparedCases
+from medseg.io.formats import write_label_map
 
 CONFIG = run_config(channels=[{"name": "CT"}])
 
@@ -71,12 +76,6 @@ def test_other_settings_are_another_case(tmp_path, cases, loaded, change, scheme
     assert loaded == ["a", "b"] * 2
 
 
-def test_another_order_is_not_mistaken(tmp_path, cases, loaded):
-    prepare(tmp_path, cases)
-    assert [one.id for one in prepare(tmp_path, cases[::-1])] == ["b", "a"]
-    assert loaded == ["a", "b", "b", "a"]
-
-
 def test_a_case_that_does_not_fit_is_named(tmp_path, cases):
     write_label(cases[1].label, grid=geometry((3, 3, 3)))
     with pytest.raises(DataError, match="case b: image and label lie on different grids"):
@@ -94,4 +93,72 @@ def test_a_full_disk_leaves_no_half_case(tmp_path):
     large = case_files(tmp_path, "a", geometry((40, 40, 40)))
     with pytest.raises(OutputError, match="the disk may be full; nothing half-written"), full_disk(20_000):
         prepare(tmp_path, [large])
-    assert list((tmp_path / "prepared").iterdir()) == []
+    assert [path.name for path in (tmp_path / "prepared").iterdir()] == [".lock"]
+
+
+def test_folds_that_hold_the_same_cases_share_them(tmp_path, cases, loaded):
+    together = prepare(tmp_path, cases)
+    again = prepare(tmp_path, cases[::-1])
+    assert loaded == ["a", "b"]
+    assert [one.id for one in again] == ["b", "a"]
+    assert np.array_equal(again[1].image, together[0].image)
+
+
+def test_two_that_prepare_at_once_make_each_case_once(tmp_path, loaded):
+    many = [case_files(tmp_path, f"c{number}", geometry((24, 24, 24))) for number in range(8)]
+    with ThreadPoolExecutor(4) as pool:  # each locks for itself, as processes do
+        opened = list(pool.map(lambda _: prepare(tmp_path, many), range(4)))
+    assert sorted(loaded) == [one.id for one in many]
+    assert all([case.id for case in one] == [case.id for case in many] for one in opened)
+
+
+def test_a_process_that_is_killed_leaves_no_half_case(tmp_path, cases, loaded):
+    prepare(tmp_path, cases)
+    half = tmp_path / "prepared" / ".partial-1234-abcd"
+    half.mkdir()
+    (half / "image.npy").write_bytes(b"half")
+    (tmp_path / "prepared" / "00000").mkdir()  # as an older version named them
+    prepare(tmp_path, cases)
+    assert loaded == ["a", "b"]
+    assert len([path for path in (tmp_path / "prepared").iterdir() if path.name != ".lock"]) == 2
+
+
+def test_a_case_that_left_the_data_set_leaves_the_disk(tmp_path, cases):
+    prepare(tmp_path, cases)
+    prepare(tmp_path, cases[:1])
+    assert len(list((tmp_path / "prepared").glob("*/stamp.txt"))) == 1
+
+
+def test_a_file_system_without_locks_is_good_enough(tmp_path, cases, monkeypatch):
+    def none(*_):
+        raise NotImplementedError
+
+    monkeypatch.setattr("filelock.FileLock.acquire", none)
+    assert [one.id for one in prepare(tmp_path, cases)] == ["a", "b"]
+
+
+def test_voxels_of_structures_stay_on_the_disk(tmp_path, cases):
+    label = write_label(tmp_path / "only two.nii", values=(0, 2))
+    (case,) = prepare(tmp_path, [replace(cases[0], label=label)])
+    assert [len(voxels) > 0 for voxels in case.foreground] == [False, True]
+    assert isinstance(case.foreground[1], np.memmap)
+
+
+def test_which_voxels_are_labelled_is_kept(tmp_path):
+    array = np.full(GRID.shape, 9, np.uint8)
+    array[2] = 1
+    cases = [case_files(tmp_path, "a"), case_files(tmp_path, "b")]
+    write_label_map(cases[1].label, LabelMap(array, GRID))
+    partly = LabelScheme.from_names({"one": 1, "two": 2}, ignore=9)
+    whole, sparse = prepare(tmp_path, cases, scheme=partly)
+    assert whole.labelled is None
+    assert set(sparse.labelled[:, 0]) == {2}
+    assert len(sparse.labelled) == array[2].size
+
+
+def test_a_channel_that_a_case_lacks_is_zero(tmp_path, cases):
+    config = run_config(channels=[{"name": "CT"}, {"name": "PET", "optional": True}])
+    one, _ = prepare(tmp_path, cases, config)
+    assert one.image.shape == (2, *GRID.shape)
+    assert one.image[0].any()
+    assert not one.image[1].any()

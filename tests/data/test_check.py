@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dataset_factories import GRID, SCHEME, case_files, dataset, write_label
+from dataset_factories import GRID, SCHEME, case_files, dataset, table, write_image, write_label
 from factories import geometry, label_map
 from image_readers import picture_grid
 
+from medseg.core.geometry import Geometry
 from medseg.core.labels import LabelScheme, Region
-from medseg.core.volume import MultiLabelMap, Volume
+from medseg.core.volume import LabelMap, MultiLabelMap, Volume
 from medseg.data.check import Severity, check_dataset, survey
 from medseg.data.dataset import ImageFile
 from medseg.data.layouts import open_dataset
@@ -90,7 +91,8 @@ def test_a_structure_that_occurs_nowhere(tmp_path):
 
 def test_voxels_to_ignore_are_in_the_scheme(tmp_path):
     cases = [case_files(tmp_path, "a", values=(0, 1, 2, 3))]
-    assert found(tmp_path, cases, LabelScheme(SCHEME.structures, ignore=3)) == []
+    told = found(tmp_path, cases, LabelScheme(SCHEME.structures, ignore=3))
+    assert [severity for severity, *_ in told] == ["note"]
 
 
 @pytest.mark.parametrize(
@@ -191,3 +193,53 @@ def test_hippocampus_is_sound(real_data):
     told = survey(open_dataset(real_data / "Task04_Hippocampus"))
     assert told.findings == ()
     assert told.occurrences == {"Anterior": 200, "Posterior": 200}
+
+
+class TestSeveralChannels:
+    """T2 on its own grid, shifted by so many mm."""
+
+    def rows(self, tmp_path, shift, cases=("a", "b")):
+        affine = GRID.affine.copy()
+        affine[:3, 3] += shift
+        for case in cases:
+            write_image(tmp_path / f"{case}1.nii")
+            write_image(tmp_path / f"{case}2.nii", seed=1, grid=Geometry(GRID.shape, affine))
+            write_label(tmp_path / f"{case}.nii")
+        lines = [f"{case},{case}.nii,{case}1.nii,{case}2.nii" for case in cases]
+        return table(tmp_path, "\n".join(["case,label,image.T1,image.T2", *lines]))
+
+    def messages(self, manifest):
+        return [(one.severity.value, one.case, one.message) for one in check_dataset(open_dataset(manifest))]
+
+    def test_a_small_shift_is_a_note(self, tmp_path):
+        said = "the channels of 2 of 2 cases lie on several grids; preprocessing.reference=T1 resamples them"
+        assert self.messages(self.rows(tmp_path, (0.2, 0, 0))) == [("note", None, said)]
+
+    def test_a_large_one_a_warning_with_numbers(self, tmp_path):
+        found = self.messages(self.rows(tmp_path, (2, 0, 0)))
+        said = "channel 'T2' lies off 'T1': it covers 50% of it, 2 mm between their centres"
+        assert found[:2] == [("warning", "a", said), ("warning", "b", said)]
+
+    def test_and_one_that_cannot_be_an_error(self, tmp_path):
+        said = "channel 'T2' does not lie on 'T1' (it covers 0% of it, 90 mm between their centres); check that both"
+        (severity, case, message), *_ = self.messages(self.rows(tmp_path, (0, 90, 0)))
+        assert (severity, case) == ("error", "a")
+        assert message.startswith(said)
+
+    def test_a_channel_that_some_cases_lack(self, tmp_path):
+        manifest = self.rows(tmp_path, (0, 0, 0))
+        manifest.write_text(manifest.read_text().replace(",b2.nii", ","))
+        said = "channel 'T2' is missing in 1 of 2 cases; they can take part only if it is `optional`"
+        assert self.messages(manifest) == [("warning", None, said)]
+
+
+def test_labels_that_are_ignored_in_part(tmp_path):
+    array = np.full(GRID.shape, 9, np.uint8)
+    array[:2] = 1
+    array[0, 0] = 2
+    cases = [case_files(tmp_path, "a"), case_files(tmp_path, "b")]
+    write_label_map(cases[1].label, LabelMap(array, GRID))
+    said = "1 of 2 labels are to be ignored in part, 50% of their voxels on average; those count neither in losses"
+    told = found(tmp_path, cases, LabelScheme.from_names({"one": 1, "two": 2}, ignore=9))
+    assert [severity for severity, *_ in told] == ["note"]
+    assert told[0][2].startswith(said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from dataset_factories import GRID, SCHEME, case_files, write_image, write_label
-from dicom_factories import write_series
+from dicom_factories import Grid, write_series
 from factories import ALL_ORIENTATIONS, geometry, label_map, volume
 
 from medseg.core.case import CaseId, SeriesUID
@@ -13,7 +13,8 @@ from medseg.core.errors import DataError, GeometryError, InputError, LabelError,
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import MultiLabelMap, Volume
 from medseg.data.dataset import CaseFiles, ImageFile
-from medseg.data.load import load_case
+from medseg.data.joining import Joining
+from medseg.data.load import load_case, load_joined
 from medseg.io.formats import write_label_map, write_labels, write_volume
 from medseg.io.studies import find_series
 
@@ -78,6 +79,53 @@ def test_one_of_several_dicom_series(tmp_path):
     gone = {"MR": ImageFile(tmp_path, series=SeriesUID("1.2.3"))}
     with pytest.raises(StudyError, match="^case c1: the DICOM series that it names is not there any more"):
         load_case(files(gone), ("MR",), None)
+
+
+class TestSeveralGrids:
+    OTHER = geometry((6, 5, 6))
+
+    @pytest.fixture
+    def images(self, tmp_path):
+        write_image(tmp_path / "a.nii")
+        write_image(tmp_path / "b.nii", seed=1, grid=self.OTHER)
+        return {"T1": ImageFile(tmp_path / "a.nii"), "T2": ImageFile(tmp_path / "b.nii")}
+
+    def test_the_label_lies_on_the_grid_of_the_reference(self, tmp_path, images):
+        write_label_map(tmp_path / "l.nii", label_map(self.OTHER).reoriented("LIP"))
+        made = files(images, tmp_path / "l.nii")
+        case = load_case(made, ("T1", "T2"), SCHEME, Joining(reference="T2"))
+        assert case.image.geometry.is_close(self.OTHER)
+        assert np.array_equal(case.label.array, label_map(self.OTHER).array)
+        assert np.array_equal(case.image.array[1], volume(self.OTHER, seed=1).array[0])
+        with pytest.raises(GeometryError, match="^case c1: image and label lie on different grids"):
+            load_case(made, ("T1", "T2"), SCHEME, Joining(reference="T1"))
+
+    def test_what_was_resampled_is_told(self, images):
+        joined = load_joined(files(images), ("T1", "T2"), Joining(reference="T1"))
+        assert set(joined.moved) == {"T2"}
+        assert joined.moved["T2"].covered == 1
+
+    def test_dicom_series_of_two_frames_of_reference(self, tmp_path):
+        for name, frame, origin in (("T1", "1.2.3", 0.0), ("T2", "1.2.4", 1.0)):
+            grid = Grid(columns=8, rows=8, slices=8, origin=(origin, 0.0, 0.0))
+            write_series(tmp_path / name, grid, modality="MR", FrameOfReferenceUID=frame)
+        images = {name: ImageFile(tmp_path / name) for name in ("T1", "T2")}
+        with pytest.raises(GeometryError, match="^case c1: channels 'T1' and 'T2' .* in different frames of reference"):
+            load_case(files(images), ("T1", "T2"), None, Joining(reference="T1"))
+
+
+class TestMissingChannels:
+    def test_an_optional_channel_may_be_missing(self, tmp_path):
+        case = load_case(case_files(tmp_path, "c1"), ("CT", "MR"), SCHEME, Joining(frozenset({"MR"})))
+        assert case.image.channels == ("CT",)
+
+    def test_any_other_may_not(self, tmp_path):
+        with pytest.raises(InputError, match="^case c1: no channel 'MR'; it has CT"):
+            load_case(case_files(tmp_path, "c1"), ("CT", "MR"), None, Joining(frozenset({"CT"})))
+
+    def test_one_has_to_be_there(self, tmp_path):
+        with pytest.raises(InputError, match="^case c1: no channel 'T1'; it has CT"):
+            load_case(case_files(tmp_path, "c1"), ("T1", "T2"), None, Joining(frozenset({"T1", "T2"})))
 
 
 class TestRefusing:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import pytest
 import torch
 from factories import prepared_arrays
 
 from medseg.config.training import AugmentationSection
+from medseg.core.case import CaseId
 from medseg.data.loaders import BatchPlan, PatchDataset, PatchLoader
 from medseg.data.sampling import PatchSampler
 from medseg.transforms.augment import source_patch
+from medseg.transforms.dropout import NO_DROPOUT, ChannelDropout
 
 
 def loader(plan: BatchPlan, dims=3, patch=(8, 8, 8)) -> PatchLoader:
@@ -24,7 +29,7 @@ def loader(plan: BatchPlan, dims=3, patch=(8, 8, 8)) -> PatchLoader:
 def images(plan: BatchPlan, epoch=0) -> torch.Tensor:
     batches = loader(plan)
     batches.set_epoch(epoch)
-    return torch.cat([image for image, _ in batches])
+    return torch.cat([batch.image for batch in batches])
 
 
 def test_an_epoch_has_its_steps():
@@ -52,6 +57,51 @@ def test_processes_share_the_patches_of_one():
 
 
 def test_slices_have_two_axes():
-    image, target = next(iter(loader(BatchPlan(2, 1), dims=2, patch=(8, 8, 1))))
-    assert image.shape == (2, 1, 8, 8)
-    assert target.shape == (2, 8, 8)
+    batch = next(iter(loader(BatchPlan(2, 1), dims=2, patch=(8, 8, 1))))
+    assert batch.image.shape == (2, 1, 8, 8)
+    assert batch.target.shape == (2, 8, 8)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_batch_says_which_cases_it_came_from(workers):
+    cases = [prepared_arrays(np.full((8, 8, 8), n, np.uint8), targets=3, image=np.full((8, 8, 8), n)) for n in range(4)]
+    cases = [dataclasses.replace(case, id=CaseId(f"c{n}")) for n, case in enumerate(cases)]
+    sampler = PatchSampler(cases, (8, 8, 8), (8, 8, 8), 0.5)
+    dataset = PatchDataset(sampler, (8, 8, 8), AugmentationSection(enabled=False), 3, 0)
+    seen = set()
+    for batch in PatchLoader(dataset, BatchPlan(4, 6, workers=workers)):
+        assert batch.cases == tuple(f"c{int(patch[0, 0, 0, 0])}" for patch in batch.image)
+        seen.update(batch.cases)
+    assert seen == {"c0", "c1", "c2", "c3"}
+
+
+def test_batches_that_are_added_up_are_those_of_the_larger_batch():
+    large, small = images(BatchPlan(4, 2), epoch=1), images(BatchPlan(2, 4), epoch=1)
+    assert torch.equal(large, small)
+
+
+class TestChannelDropout:
+    """The second of two channels may be missing."""
+
+    def patches(self, dropout=NO_DROPOUT, *, lacks=False, dims=3, patch=(8, 8, 8)):
+        case = prepared_arrays(np.ones((12, 12, 12), np.uint8))
+        image = np.random.default_rng(0).standard_normal((2, 12, 12, 12)).astype(np.float32)
+        image[1] *= not lacks
+        augmentation = AugmentationSection(noise=1.0)
+        sampler = PatchSampler([dataclasses.replace(case, image=image)], patch, source_patch(patch, augmentation), 0.5)
+        dataset = PatchDataset(sampler, patch, augmentation, dims, 0, dropout)
+        return [dataset[number][0] for number in range(60)]
+
+    @pytest.mark.parametrize(("dims", "patch"), [(3, (8, 8, 8)), (2, (8, 8, 1))])
+    def test_a_share_of_the_patches_lacks_it_and_the_rest_are_as_they_were(self, dims, patch):
+        plain = self.patches(dims=dims, patch=patch)
+        dropped = self.patches(ChannelDropout((1,), 0.5), dims=dims, patch=patch)
+        lacking = [not image[1].any() for image in dropped]
+        assert 15 < sum(lacking) < 45
+        for one, other, is_lacking in zip(plain, dropped, lacking, strict=True):
+            assert torch.equal(one[0], other[0])
+            assert is_lacking or torch.equal(one[1], other[1])
+
+    def test_noise_makes_no_channel_of_one_that_the_case_lacks(self):
+        assert all(image[1].any() for image in self.patches(lacks=True))
+        assert not any(image[1].any() for image in self.patches(ChannelDropout((1,), 0.0), lacks=True))

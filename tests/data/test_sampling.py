@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from factories import prepared_arrays
 
 from medseg.core.errors import DataError
-from medseg.data.cache import foreground_voxels
+from medseg.data.cache import foreground_voxels, labelled_voxels
 from medseg.data.sampling import PatchSampler, cut
 
 
@@ -98,3 +100,45 @@ def test_a_structure_at_the_border_is_in_the_middle_of_the_block():
         patch = sampler.draw(rng).target
         assert patch.shape == (28, 24, 24)
         assert patch[4:24, 4:20, 4:20].any()
+
+
+def test_chances_decide_over_case_and_structure():
+    one, both = np.zeros((20, 20, 20), np.uint8), np.zeros((20, 20, 20), np.uint8)
+    one[2:4, 2:4, 2:4] = 1
+    both[2:4, 2:4, 2:4], both[15:17, 15:17, 15:17] = 1, 2
+    cases = [prepared_arrays(one, image=np.full((20, 20, 20), 5.0)), prepared_arrays(both)]
+    chances = np.array([[0.1, 0.0], [0.2, 0.7]])
+    sampler, rng = PatchSampler(cases, (4, 4, 4), (4, 4, 4), 1.0, chances), np.random.default_rng(0)
+    patches = [sampler.draw(rng) for _ in range(500)]
+    assert 0.63 < np.mean([(patch.target == 2).any() for patch in patches]) < 0.77
+    assert 0.06 < np.mean([(patch.image == 5).any() for patch in patches]) < 0.14
+
+
+class TestPartlyLabelled:
+    """Only the plane k = 17 of 40 is labelled."""
+
+    TARGET = np.full((20, 20, 40), 255, np.uint8)
+    TARGET[..., 17] = 0
+    TARGET[5:8, 5:8, 17] = 1
+
+    def test_voxels_that_somebody_labelled(self):
+        voxels = labelled_voxels(self.TARGET)
+        assert len(voxels) == 400
+        assert set(voxels[:, 2]) == {17}
+        masks = np.stack([self.TARGET, np.where(self.TARGET == 255, 255, 0).astype(np.uint8)])
+        assert np.array_equal(labelled_voxels(masks), voxels)
+        assert labelled_voxels(np.zeros((4, 4, 4), np.uint8)) is None
+
+    @pytest.mark.parametrize("foreground", [0.0, 0.5])
+    @pytest.mark.parametrize("patch", [(6, 6, 1), (8, 8, 8)])
+    def test_every_patch_holds_some_of_them(self, foreground, patch):
+        case = replace(prepared_arrays(self.TARGET, 1), labelled=labelled_voxels(self.TARGET))
+        sampler, rng = PatchSampler([case], patch, patch, foreground), np.random.default_rng(0)
+        patches = [sampler.draw(rng).target for _ in range(100)]
+        assert all((patch != 255).any() for patch in patches)
+        assert len({patch.tobytes() for patch in patches}) > 15
+
+    def test_a_case_that_nobody_labelled_is_no_trap(self):
+        nothing = np.full((9, 9, 9), 255, np.uint8)
+        case = replace(prepared_arrays(nothing, 1), labelled=labelled_voxels(nothing))
+        PatchSampler([case], (4, 4, 4), (4, 4, 4), 0.3).draw(np.random.default_rng(0))

@@ -6,7 +6,7 @@ from dicom_factories import Grid, write_series
 from medseg.core.case import CaseId
 from medseg.core.errors import InputError, ReadError
 from medseg.data.dataset import CaseFiles, ImageFile
-from medseg.evaluation.attributes import AuditOptions, gather_attributes
+from medseg.evaluation.attributes import AuditOptions, gather_attributes, known_attributes
 from medseg.evaluation.pairs import Pair
 
 
@@ -88,6 +88,8 @@ def test_headers_tell_in_bands(tmp_path):
     assert found["age_band"] == {"a1": "40-49"}
     assert found["manufacturer"] == {"a1": "Siemens"}
     assert gather_attributes(cases, AuditOptions()) == {"sex": {"a1": "M"}}
+    known = known_attributes(pair.files for pair in cases)
+    assert known == {name: by_case for name, by_case in found.items() if by_case}
 
 
 def test_of_several_series_the_one_that_is_named_tells(tmp_path):

@@ -4,14 +4,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from factories import geometry, label_map, scheme
+from seg_factories import HEADER, source_series
 
 from medseg.core.case import CaseId
 from medseg.core.errors import InputError, LabelError
+from medseg.core.segmentation import Segmentation
 from medseg.core.volume import MultiLabelMap, Volume
+from medseg.data.dataset import CaseFiles, ImageFile
 from medseg.evaluation import scoring
 from medseg.evaluation.pairs import Pair
 from medseg.evaluation.scoring import Problem, Unscored, read_pair, score_pairs
 from medseg.evaluation.settings import Settings
+from medseg.io.dicom_seg_write import write_segmentation
 from medseg.io.formats import write_label_map, write_multi_label_map, write_volume
 from medseg.metrics.table import ScoreSettings, score_case
 
@@ -189,3 +193,19 @@ def test_a_worker_that_dies_is_said(pairs, monkeypatch):
 
 def test_nothing_to_score():
     assert score_pairs([], scheme(), workers=4) == ()
+
+
+@pytest.mark.parametrize("of_data_set", [False, True])
+def test_a_segmentation_that_leaves_out_slices_lies_on_the_whole_image(tmp_path, of_data_set):
+    source = source_series(tmp_path)
+    masks = np.zeros((2, *source.geometry.shape), np.bool_)
+    masks[0, 2:6, 2:5, 1:3] = masks[1, 4:8, 2:5, 1:3] = True
+    labels = MultiLabelMap(masks, source.geometry, ("one", "two"))
+    overlapping = replace(scheme(), overlapping=True)
+    write_segmentation(tmp_path / "reference.dcm", Segmentation(labels, overlapping), source, HEADER)
+    write_multi_label_map(tmp_path / "predicted.nii.gz", labels)
+    files = CaseFiles(CaseId("c"), {"CT": ImageFile(tmp_path / "source")}, tmp_path / "reference.dcm", "c")
+    paths = tmp_path / "predicted.nii.gz", tmp_path / "reference.dcm"
+    pair = Pair(CaseId("c"), "c", *paths, files=files if of_data_set else None)
+    (outcome,) = score_pairs([pair], overlapping)
+    assert [row.dice for row in outcome.rows] == [1.0, 1.0]

@@ -49,3 +49,15 @@ def test_the_lowest_dice_comes_first_and_pictures_survive_a_bad_image(pairs):
 
 def test_no_scores_no_pictures(pairs):
     assert worst_cases([], pairs, scheme("one"), most=4) == []
+
+
+def test_of_several_channels_one_is_shown_that_lies_under_the_outlines(tmp_path):
+    write_label_map(tmp_path / "reference.nii.gz", cube(0))
+    write_volume(tmp_path / "t1.nii.gz", volume(geometry((5, 6, 7))))
+    write_volume(tmp_path / "t2.nii.gz", volume(GRID))
+    images = {name: ImageFile(tmp_path / f"{name}.nii.gz") for name in ("t1", "t2")}
+    files = CaseFiles(CaseId("a"), images, tmp_path / "reference.nii.gz", "P")
+    pair = Pair(CaseId("a"), "P", *[tmp_path / "reference.nii.gz"] * 2, files=files)
+    (outcome,) = score_pairs([pair], scheme())
+    (shown,) = worst_cases(outcome.rows, [pair], scheme(), 1)
+    assert shown.note == ""

@@ -21,8 +21,8 @@ def test_a_bundle_is_the_same_model_wherever_it_is_opened(tmp_path):
     assert (again.scheme, again.facts) == (model.scheme, model.facts)
     assert again.config.model_dump(exclude={"data"}) == model.config.model_dump(exclude={"data"})
     image = torch.randn(1, 1, 16, 16, 16)
-    torch.testing.assert_close(again.network(image), model.network(image))
-    assert not again.network.training
+    torch.testing.assert_close(again.members[0].network(image), model.members[0].network(image))
+    assert not again.members[0].network.training
 
 
 def test_a_bundle_says_what_made_it(tmp_path):

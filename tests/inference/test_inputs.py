@@ -7,6 +7,7 @@ from factories import geometry, volume
 
 from medseg.core.errors import InputError
 from medseg.core.geometry import Geometry
+from medseg.data.joining import Joining
 from medseg.inference.bundle import TrainingFacts
 from medseg.inference.inputs import Finder
 from medseg.io.formats import write_volume
@@ -143,6 +144,29 @@ def test_the_pseudonym_is_that_of_the_series_that_is_read(tmp_path):
 def test_channels_of_other_names_are_refused(tmp_path):
     with pytest.raises(InputError, match="channels T1, T3 were given, the model wants T1, T2"):
         finder(tmp_path, "T1", "T2").join({"T1": tmp_path, "T3": tmp_path})
+
+
+def test_a_channel_that_is_optional_may_be_missing(tmp_path):
+    write_volume(tmp_path / "x.nii.gz", volume())
+    (tmp_path / "cases.csv").write_text("case,image.T1\na,x.nii.gz\n")
+    spared = finder(tmp_path, "T1", "T2", joining=Joining(frozenset({"T2"})))
+    assert spared.join({"T1": tmp_path / "x.nii.gz"}).load().channels == ("T1",)
+    (one,) = spared.find([tmp_path / "cases.csv"])
+    assert one.load().channels == ("T1",)
+    with pytest.raises(InputError, match="channels T2 were given, the model wants T1, T2 and can do without T2"):
+        spared.join({"T2": tmp_path / "x.nii.gz"})
+    with pytest.raises(InputError, match="channels T1 were given, the model wants T1, T2$"):
+        finder(tmp_path, "T1", "T2").join({"T1": tmp_path / "x.nii.gz"})
+
+
+def test_channels_on_several_grids_are_laid_onto_the_reference_which_names_the_output(tmp_path):
+    write_volume(tmp_path / "x.nii.gz", volume(geometry((9, 8, 9))))
+    write_volume(tmp_path / "y.nii.gz", volume(seed=1))
+    files = {"T1": tmp_path / "x.nii.gz", "T2": tmp_path / "y.nii.gz"}
+    one = finder(tmp_path, "T1", "T2", joining=Joining(reference="T2")).join(files)
+    assert one.name == "y"
+    assert one.load().geometry.is_close(geometry())
+    assert one.load().channels == ("T1", "T2")
 
 
 def test_missing_path_is_refused(tmp_path):

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from medseg.core.errors import BundleError, DataError, InputError
 from medseg.core.geometry import Geometry, LengthUnit
 from medseg.core.volume import LabelMap, MultiLabelMap, Volume
-from medseg.inference.predictor import PredictionSettings, Predictor, segment_prepared
+from medseg.inference.predictor import Predictor, segment_prepared
+from medseg.inference.settings import PredictionSettings
 from medseg.transforms.preprocess import prepare_image
 
 BYTES = [{"name": "image", "intensity": "unit"}]
@@ -135,9 +136,9 @@ def test_window_equals_whole_when_it_fits(dims, shape):
     seen = network_input(model, image)
     with torch.no_grad():
         if dims == 3:
-            whole = model.network(seen)[0]
+            whole = model.members[0].network(seen)[0]
         else:
-            whole = torch.stack([model.network(seen[..., k])[0] for k in range(shape[2])], dim=-1)
+            whole = torch.stack([model.members[0].network(seen[..., k])[0] for k in range(shape[2])], dim=-1)
     assert np.array_equal(predicted.labels.array, whole.argmax(dim=0).numpy())
     assert np.allclose(predicted.probabilities, whole.softmax(dim=0)[1:].numpy(), atol=1e-3)
 
@@ -154,7 +155,7 @@ def test_labels_equal_interpolating_all_probabilities_at_once(spacing, codes):
     box = tuple(slice((32 - n) // 2, (32 - n) // 2 + n) for n in shape)
     padded[(0, 0, *box)] = torch.from_numpy(prepared.image[0])
     with torch.no_grad():
-        probabilities = model.network(padded).softmax(dim=1)[(slice(None), slice(None), *box)]
+        probabilities = model.members[0].network(padded).softmax(dim=1)[(slice(None), slice(None), *box)]
     restoration = prepared.restoration
     whole = F.interpolate(probabilities, restoration.cropped.shape, mode="trilinear", align_corners=False)[0]
     best = whole.topk(2, dim=0).values
@@ -214,20 +215,20 @@ def test_mirroring_follows_the_training_and_stays_in_the_plane(dims, axes, versi
     labels = label_map(geometry((16, 16, 1)))
     settings = PredictionSettings(device="cpu", mirror=True)
     assert np.array_equal(Predictor(model, settings).predict(as_image(labels)).labels.array, labels.array)
-    assert len(model.network.shapes) == versions
+    assert len(model.members[0].network.shapes) == versions
 
 
 def test_a_model_that_was_not_trained_on_mirror_images_sees_none():
     model = echo(augmentation={"enabled": False})
     labels = label_map(geometry((16, 16, 16)))
     Predictor(model, PredictionSettings(device="cpu", mirror=True)).predict(as_image(labels))
-    assert len(model.network.shapes) == 1
+    assert len(model.members[0].network.shapes) == 1
 
 
 def test_slices_go_through_a_2d_network_in_batches():
     model = echo(dims=2)
     Predictor(model, FP32).predict(as_image(label_map(geometry((16, 16, 20)))))
-    assert model.network.shapes == [(16, 1, 16, 16), (4, 1, 16, 16)]
+    assert model.members[0].network.shapes == [(16, 1, 16, 16), (4, 1, 16, 16)]
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
@@ -249,7 +250,7 @@ def test_batch_is_halved_when_memory_runs_out():
     progress = Progress()
     predicted = Predictor(model, PredictionSettings(device="cpu", batch=8)).predict(as_image(labels), progress)
     assert np.array_equal(predicted.labels.array, labels.array)
-    assert {shape[0] for shape in model.network.shapes} == {2}
+    assert {shape[0] for shape in model.members[0].network.shapes} == {2}
     assert progress.steps == progress.total == 24
 
 
@@ -328,7 +329,8 @@ def test_postprocessing_of_the_bundle_is_applied_unless_switched_off():
 def test_segment_prepared_gives_class_indices(dims):
     model = echo(dims=dims)
     classes = label_map(geometry((25, 20, 40))).array
-    indices = segment_prepared(model.network, classes[None].astype(np.float32) / 255, model.config, model.scheme)
+    network = model.members[0].network
+    indices = segment_prepared(network, classes[None].astype(np.float32) / 255, model.config, model.scheme)
     assert indices.dtype == np.uint8
     assert np.array_equal(indices, classes)
 
@@ -337,7 +339,7 @@ def test_segment_prepared_gives_masks_of_regions():
     labels = {"structures": [{"name": "a", "value": 1}, {"name": "b", "value": 2}], "overlapping": True}
     model = bundle(Echo(2, bits=True), labels=labels, channels=BYTES)
     bits = label_map(geometry((18, 17, 16)), values=(0, 1, 2, 3)).array
-    masks = segment_prepared(model.network, bits[None].astype(np.float32) / 255, model.config, model.scheme)
+    masks = segment_prepared(model.members[0].network, bits[None].astype(np.float32) / 255, model.config, model.scheme)
     assert np.array_equal(masks, np.stack([bits & 1, bits >> 1]))
 
 

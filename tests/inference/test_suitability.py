@@ -3,7 +3,7 @@ from factories import geometry
 
 from medseg.core.geometry import Geometry, LengthUnit
 from medseg.inference.bundle import TrainingFacts
-from medseg.inference.suitability import dicom_modality, wrong_grid, wrong_modality
+from medseg.inference.suitability import dicom_modality, missing_channels, wrong_grid, wrong_modality
 
 
 def facts(*channels, grids=None):
@@ -81,3 +81,17 @@ def test_a_localizer_of_one_thick_slice_does_not_fit():
 
 def test_images_in_pixels_are_not_judged():
     assert wrong_grid(Geometry.from_spacing((5000, 5000, 1), unit=LengthUnit.PIXEL), facts()) is None
+
+
+@pytest.mark.parametrize(
+    ("channels", "missing"),
+    [
+        (("T1", "T2", "FLAIR"), None),
+        (("FLAIR", "T1"), "without T2"),
+        (("T2",), "without T1, FLAIR"),
+        (("image",), None),
+        (("0", "1", "2"), None),
+    ],
+)
+def test_channels_that_an_image_lacks(channels, missing):
+    assert missing_channels(channels, facts("T1", "T2", "FLAIR")) == missing

@@ -217,7 +217,7 @@ def test_floats_and_too_many_masks(tmp_path, monkeypatch):
         (b"NRRD0004\ntype: char\n\n", False),
         (b"NRRD0004\nSegment0_ID:=a\n\n", True),
         (b"NRRD0004\nSegmentation_SourceRepresentation:=Binary labelmap\n\n", True),
-        (gzip.compress(b"NRRD0004\nSegment0_ID:=a\n\n"), False),
+        (gzip.compress(b"NRRD0004\nSegment0_ID:=a\n\n", mtime=0), False),
     ],
 )
 def test_what_is_taken_for_one(tmp_path, content, known):

@@ -7,12 +7,18 @@ from monai.losses import DiceLoss as MonaiDice
 from monai.losses import FocalLoss as MonaiFocal
 from monai.losses import GeneralizedDiceLoss as MonaiGeneralizedDice
 from monai.losses import TverskyLoss as MonaiTversky
+from monai.losses.unified_focal_loss import AsymmetricFocalTverskyLoss as MonaiFocalTversky
 
+from medseg.losses.boundary import DiceBoundaryLoss
+from medseg.losses.cldice import DiceClDiceLoss
 from medseg.losses.compound import DiceCELoss, DiceFocalLoss
 from medseg.losses.cross_entropy import CrossEntropyLoss
 from medseg.losses.dice import DiceLoss, GeneralizedDiceLoss
 from medseg.losses.focal import FocalLoss
-from medseg.losses.tversky import TverskyLoss
+from medseg.losses.hausdorff import DiceHausdorffLoss
+from medseg.losses.ramp import Ramp
+from medseg.losses.topk import DiceTopKLoss, TopKLoss
+from medseg.losses.tversky import FocalTverskyLoss, TverskyLoss
 
 WEIGHTS = (0.5, 2.0, 3.0)
 SHAPES = [(6, 7, 5), (9, 8)]
@@ -21,11 +27,17 @@ LOSSES = {
     "dice per sample": lambda **kind: DiceLoss(per_sample=True, **kind),
     "generalized": GeneralizedDiceLoss,
     "tversky": lambda **kind: TverskyLoss(0.3, 0.7, **kind),
+    "focal tversky": lambda **kind: FocalTverskyLoss(0.3, 0.7, **kind),
     "cross-entropy": CrossEntropyLoss,
+    "top k": lambda **kind: TopKLoss(0.2, **kind),
     "focal": lambda **kind: FocalLoss(2.0, **kind),
     "focal, flat": lambda **kind: FocalLoss(0.5, **kind),
     "dice + ce": lambda **kind: DiceCELoss(0.7, **kind),
     "dice + focal": lambda **kind: DiceFocalLoss(2.0, 0.7, **kind),
+    "dice + top k": lambda **kind: DiceTopKLoss(0.1, 0.7, **kind),
+    "dice + boundary": lambda **kind: DiceBoundaryLoss(Ramp(0.7, 0.0), 4, **kind),
+    "dice + hausdorff": lambda **kind: DiceHausdorffLoss(Ramp(0.7, 0.0), 2.0, 4, **kind),
+    "dice + cldice": lambda **kind: DiceClDiceLoss(0.4, 2, **kind),
 }
 every_loss = pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES.keys())
 both_kinds = pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "overlapping"])
@@ -97,6 +109,24 @@ class TestAgainstMonai:
         loss = MonaiFocal(gamma=gamma, use_softmax=exclusive, to_onehot_y=exclusive)
         theirs = loss(logits, target[:, None] if exclusive else target.float()) * (3 if exclusive else 1)
         torch.testing.assert_close(FocalLoss(gamma, exclusive=exclusive)(logits, target), theirs)
+
+    @pytest.mark.parametrize("absent", [False, True])
+    def test_focal_tversky(self, absent):
+        """MONAI has it for background and one structure, and leaves the background's share as it is."""
+        logits, target = batch(exclusive=True, samples=1)
+        logits, target = logits[:, :2], target.clamp(max=0 if absent else 1)
+        probabilities, one_hot = logits.softmax(1), torch.stack([1 - target, target], 1).float()
+        theirs = MonaiFocalTversky(delta=0.7, gamma=0.25, epsilon=1e-5, reduction="none")(probabilities, one_hot)
+        ours = FocalTverskyLoss(0.3, 0.7, 4 / 3, exclusive=True)(logits, target)
+        torch.testing.assert_close(ours, theirs[0, 1], atol=2e-5, rtol=0)
+
+    @both_kinds
+    def test_focal_tversky_with_an_exponent_of_one_is_tversky(self, exclusive):
+        logits, target = batch(exclusive)
+        weights = torch.tensor(WEIGHTS)
+        focal = FocalTverskyLoss(0.2, 0.9, 1.0, weights, exclusive=exclusive)
+        plain = TverskyLoss(0.2, 0.9, weights, exclusive=exclusive)
+        torch.testing.assert_close(focal(logits, target), plain(logits, target))
 
     def test_dice_ce(self):
         logits, target = batch(exclusive=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from medseg.core.errors import InputError
-from medseg.inference.predictor import PredictionSettings
+from medseg.inference.settings import PredictionSettings
 from medseg.io.studies import find_series
 from medseg.phantom.studies import Protocol, planted_identifiers, write_cohort
 from medseg.pipelines import demo as module
@@ -80,7 +80,8 @@ def test_a_second_demo_takes_the_place_of_the_first(tmp_path):
     (folder / ".medseg-demo").touch()
     (folder / "run").mkdir()
     (folder / "run" / "config.yaml").touch()
-    assert run(folder, Notes()).bundle.is_dir()
+    card = run(folder, Notes()).bundle / "card.md"
+    assert "scored by medseg evaluate" in card.read_text()
 
 
 @pytest.mark.parametrize("name", ["run", "studies", "predictions"])

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from medseg.evaluation.as_json import as_json
 from medseg.evaluation.attributes import AuditOptions
 from medseg.evaluation.intervals import Bootstrap
 from medseg.inference.bundle import BundleRecords, write_bundle
-from medseg.inference.predictor import PredictionSettings
+from medseg.inference.settings import PredictionSettings
 from medseg.io.formats import write_label_map, write_multi_label_map, write_volume
 from medseg.metrics.table import ScoreSettings
 from medseg.pipelines.evaluate import EvaluateOptions, evaluate
@@ -333,3 +334,27 @@ def test_the_hippocampus_references_agree_with_themselves(real_data, tmp_path):
     assert [one.structure for one in found.summaries] == ["Anterior", "Posterior", "foreground mean"]
     assert all(row.dice == 1 and row.hd95 == 0 for row in found.rows)
     assert len(found.cases) == 200
+
+
+def test_what_was_drawn_is_measured_on_both_sides(study, tmp_path):
+    data, predicted = study
+    evaluate(predicted, data, tmp_path / "out", replace(QUICK, measure=True))
+    with (tmp_path / "out" / "measurements.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    sides = [(row["case"], row["side"]) for row in rows[:4]]
+    assert sides == [("case0", "predicted")] * 2 + [("case0", "reference")] * 2
+    by_name = {(row["case"], row["side"], row["structure"]): row for row in rows}
+    drawn, missing = by_name["case1", "reference", "liver"], by_name["case1", "predicted", "spleen"]
+    mask = organs().array == 1
+    image = np.random.default_rng(1).normal(size=GRID.shape).astype(np.float32)
+    assert float(drawn["volume"]) == pytest.approx(mask.sum() * 2 / 1000)
+    assert float(drawn["mean"]) == pytest.approx(image[mask].mean(), rel=1e-5)
+    assert (float(missing["volume"]), missing["mean"]) == (0, "")
+
+
+def test_measurements_need_images(study, tmp_path):
+    data, predicted = study
+    with pytest.raises(InputError, match="measurements need the images; name the data set"):
+        evaluate(
+            predicted, data / "labels", tmp_path / "out", replace(QUICK, measure=True, labels=data / "labels.json")
+        )

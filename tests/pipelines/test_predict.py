@@ -17,8 +17,9 @@ import medseg.pipelines.predict as pipeline
 from medseg.core.errors import BundleError, InputError, OutputError, ReadError
 from medseg.core.volume import MultiLabelMap, Volume
 from medseg.inference.bundle import Bundle, BundleRecords, TrainingFacts, write_bundle
+from medseg.inference.ensemble import ensemble
 from medseg.inference.outcomes import Done, Failed, Skipped
-from medseg.inference.predictor import PredictionSettings
+from medseg.inference.settings import PredictionSettings
 from medseg.io.formats import read_label_map, read_multi_label_map, read_volume, write_volume
 from medseg.pipelines.predict import PredictOptions, predict
 
@@ -219,6 +220,21 @@ def test_unusual_size_of_a_named_image_is_noted(tmp_path, options):
     run = predict(tmp_path, [tmp_path / "a.nii.gz"], tmp_path / "out", options)
     assert isinstance(run.outcomes[0], Done)
     assert run.outcomes[0].note.startswith("predicted although it measures 180 x 18 x 17 mm")
+
+
+def test_members_that_disagree_are_noted(tmp_path, options, monkeypatch, echo):
+    class Blind(Echo):
+        def forward(self, image):
+            return super().forward(torch.zeros_like(image))
+
+    blind = bundle(Blind(), channels=[{"name": "MR", "intensity": "unit"}])
+    use(monkeypatch, ensemble([echo, echo, blind]))
+    expected = write_image(tmp_path / "a.nii.gz")
+    run = predict(tmp_path, [tmp_path / "a.nii.gz"], tmp_path / "out", options)
+    assert np.array_equal(read_label_map(tmp_path / "out" / "a.nii.gz").array, expected)
+    assert run.outcomes[0].note == "; ".join(f"{name}: members agree by a Dice of 0.50 only" for name in ("one", "two"))
+    use(monkeypatch, ensemble([echo, echo]))
+    assert predict(tmp_path, [tmp_path / "a.nii.gz"], tmp_path / "again", options).outcomes[0].note == ""
 
 
 def test_channels_and_manifest_give_the_same(tmp_path, options, monkeypatch):

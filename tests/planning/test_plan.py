@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from factories import scheme
 
+from medseg.config.networks import NetworkChoice
 from medseg.config.sections import DataSection, Intensity
 from medseg.config.training import BudgetSection
 from medseg.core.errors import DataError
@@ -156,3 +157,28 @@ def test_air_in_a_channel_that_is_not_called_ct_is_mentioned():
     assert any("channel 'image' reaches down to -1024, as CT does" in note for note in plan.notes)
     assert not any("as CT does" in note for note in plan_for(measured(channel="CT", lowest={"CT": -1024.0})).notes)
     assert not any("as CT does" in note for note in plan_for(measured(channel="T1")).notes)
+
+
+@pytest.mark.filterwarnings("ignore")  # MONAI's own imports warn
+@pytest.mark.parametrize("device", [TWO_CORES, BIG_GPU], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("choice", NetworkChoice)
+def test_every_network_gets_a_plan_that_fits(choice, device):
+    request = Request("x", DataSection(folder=Path("cases")), 3, device, BudgetSection(minutes=60), choice)
+    plan = make_plan(measured(), scheme(), request)
+    config = plan.config
+    assert config.network.name in {choice, choice.removesuffix("_m"), choice.removesuffix("_l")}
+    size = (config.network, config.sampling.patch)
+    assert training_bytes(*size, config.sampling.batch, device) < device.memory_bytes
+    assert 3600 / step_seconds(*size, 1, config.sampling.batch, device) > 1000
+    assert any(f"network {config.network.name}," in note and "GMACs" in note for note in plan.notes)
+
+
+def test_the_residual_encoder_l_is_planned_for_a_larger_gpu_than_m():
+    fingerprint = measured(shape=(400, 400, 300), spacing=(0.8, 0.8, 1.5))
+    data, budget = DataSection(folder=Path("cases")), BudgetSection(epochs=200, steps=250)
+    sizes = [
+        make_plan(fingerprint, scheme(), Request("x", data, 3, BIG_GPU, budget, choice)).config.sampling
+        for choice in (NetworkChoice.RESENC_M, NetworkChoice.RESENC_L)
+    ]
+    medium, large = (np.prod(one.patch) * one.batch for one in sizes)
+    assert 1.5 * medium < large < 5 * medium

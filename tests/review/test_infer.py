@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from batch_studies import CPU, write_model
 from case_factories import ANN, GRID, SENIOR, nifti_case
-from factories import geometry, volume
+from factories import bundle, geometry, volume
 
 from medseg.batch.work import model_digest
 from medseg.config.review import ReviewConfig, Role
@@ -18,6 +19,7 @@ from medseg.core.errors import InputError, ReadError
 from medseg.core.geometry import Geometry
 from medseg.core.volume import LabelMap, Volume
 from medseg.inference.bundle import read_bundle
+from medseg.inference.ensemble import ensemble
 from medseg.inference.predictor import Predictor
 from medseg.inference.restore import Prediction
 from medseg.review import infer
@@ -121,6 +123,16 @@ def test_an_image_unlike_those_in_training_is_predicted_with_a_note(running, mod
     for grid, note in ((large, "predicted although it measures 100 x 100 x 100 mm"), (geometry((16, 16, 16)), "")):
         jobs = running(model, read=lambda _, grid=grid: volume(grid))
         assert ended(jobs, jobs.start(case, model, SENIOR)).result.note.startswith(note)
+
+
+def test_members_that_disagree_are_noted(running, tmp_path, case):
+    made = ensemble([bundle(), bundle(dims=2)])
+    path = write_model(tmp_path / "several", made)
+    jobs = running(path, read=lambda _: volume(geometry((16, 16, 16))))
+    note = ended(jobs, jobs.start(case, path, SENIOR)).result.note
+    assert re.fullmatch(
+        r"(predicted although [^;]*; )?((one|two): members agree by a Dice of 0\.\d\d only(; )?)+", note
+    )
 
 
 def test_it_says_how_far_it_is_and_the_others_wait_in_line(running, model, case, slow):

@@ -23,6 +23,7 @@ from medseg.config.review import BatchSource
 from medseg.core.errors import DataError, GeometryError, InputError, StudyError
 from medseg.core.pseudonyms import ProjectKey
 from medseg.deid.names import SERIES, STUDY, name_of
+from medseg.inference.ensemble import ensemble
 from medseg.inference.expected import StructureFacts
 from medseg.io.dicom_read import read_series
 from medseg.io.formats import read_label_map, write_label_map
@@ -365,6 +366,23 @@ def test_what_training_was_like_is_known_from_the_bundle(tmp_path):
     run_batch(tmp_path, settings(tmp_path))
     (case,) = cases_in(tmp_path, models=(tmp_path / "model",))
     assert case.facts == {"one": facts}
+
+
+def test_a_batch_of_a_model_of_several_networks_finds_its_model(tmp_path):
+    one = bundle()
+    facts = StructureFacts(
+        cases=6, share=1, smallest_ml=1, largest_ml=2, mean_ml=1.5, deviation_ml=0.1, most_components=1, border_share=0
+    )
+    known = replace(one, facts=one.facts.model_copy(update={"structures": {"one": facts}}))
+    write_model(tmp_path / "model", ensemble([known, bundle(dims=2)]))
+    write_study(tmp_path / "in")
+    run_batch(tmp_path, settings(tmp_path))
+    (case,) = cases_in(tmp_path, models=(tmp_path / "model",))
+    assert case.facts == {"one": facts}
+    (tmp_path / "model" / "members" / "1").rename(tmp_path / "model" / "members" / "7")
+    found = CaseFinder(config_of(source_in(tmp_path), models=(tmp_path / "model",)), KEY).find()
+    assert found.notes == ("model 1: a model is no bundle, or its configuration, facts or weights cannot be read",)
+    assert found.cases[0].facts == {}
 
 
 def test_nothing_of_a_patient_is_in_what_is_logged_or_shown(done, tmp_path, caplog):

@@ -22,6 +22,7 @@ from medseg.deid.names import SERIES, name_of
 from medseg.inference.bundle import BundleRecords, write_bundle
 from medseg.inference.expected import StructureFacts
 from medseg.io.formats import write_label_map, write_volume
+from medseg.phantom.sequences import write_sequences
 from medseg.review.case_files import CaseFiles, FoundCases
 from medseg.review.open_case import open_case, read_other, read_reference, read_uncertainty, series_of
 from medseg.review.records import Flag, ModelStamp, Origin
@@ -325,3 +326,10 @@ def test_a_source_is_looked_at_again_when_it_has_changed(tmp_path):
     with (tmp_path / "predictions" / "predictions.csv").open("a", encoding="utf-8", newline="") as table:
         csv.writer(table).writerow(["three", "three.nii.gz", "done", "", "one.nii.gz", "", ""])
     assert all(case.prediction for case in finder.find().cases)
+
+
+def test_a_case_of_a_manifest_may_lack_channels_or_have_them_on_several_grids(tmp_path):
+    manifest = write_sequences(tmp_path / "heads", cases=2, lacking=[(1, "FLAIR")])
+    cases = cases_of(images_only(manifest))
+    channels = {name: open_case(case).volume.channels for name, case in cases.items()}
+    assert sorted(channels.values()) == [("T1", "T2"), ("T1", "T2", "FLAIR")]

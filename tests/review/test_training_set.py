@@ -9,7 +9,7 @@ from exported_cases import corrected, dicom_case, house, small_nifti_case
 from medseg.core.errors import InputError, LabelError
 from medseg.data.layouts import open_dataset
 from medseg.data.load import load_label
-from medseg.pipelines.plan import plan
+from medseg.pipelines.plan import PlanOptions, plan
 from medseg.review.accepted import accepted_version
 from medseg.review.records import Decision, Verdict
 from medseg.review.training_set import LEFT_OUT, write_training_set
@@ -50,7 +50,7 @@ def test_the_data_set_is_what_was_accepted(place, tmp_path):
 
 def test_plan_takes_it_as_it_is(place, tmp_path):
     made = write_training_set(place, several(place, tmp_path), tmp_path / "set", SENIOR)
-    found = plan(made.manifest, tmp_path / "run.yaml", budget="2ep", device="cpu")
+    found = plan(made.manifest, tmp_path / "run.yaml", PlanOptions(budget="2ep", device="cpu"))
     assert (tmp_path / "run.yaml").is_file()
     assert found.config.labels is not None
 

@@ -21,6 +21,7 @@ from medseg.review.worklist import (
 )
 
 YES, FIX, NO = Verdict.ACCEPTED, Verdict.NEEDS_WORK, Verdict.REJECTED
+UNLIKE = Flag("liver", "members agree by a Dice of 0.41 only")
 MISSING, VOLUME = Flag("liver", "missing"), Flag("liver", "volume 9 mL, 1 to 2 in training")
 EDGE, PARTS = Flag("liver", "touches the border of the image"), Flag("spleen", "7 parts, at most 2 in training")
 
@@ -83,6 +84,7 @@ def test_the_worst_comes_first_and_what_is_settled_last():
         listed_case("parts", flags=(PARTS,)),
         listed_case("edge", flags=(EDGE,)),
         listed_case("volume", flags=(VOLUME,)),
+        listed_case("unlike", flags=(UNLIKE,)),
         listed_case("missing", flags=(MISSING,)),
         replace(listed_case("undrawn"), prediction=None),
         listed_case("disputed"),
@@ -91,9 +93,9 @@ def test_the_worst_comes_first_and_what_is_settled_last():
     decided = [a_decision(YES, case="done"), a_decision(YES, case="disputed"), a_decision(NO, "bob", case="disputed")]
     versions = [a_version(0, case=case) for case in ("done", "disputed")]
     items = listed(*cases, store=Shelf(versions, decided))
-    assert names(items) == ["disputed", "undrawn", "missing", "volume", "edge", "parts", "plain", "done"]
+    assert names(items) == ["disputed", "undrawn", "missing", "unlike", "volume", "edge", "parts", "plain", "done"]
     assert counts(items) == {
-        CaseStatus.NEW: 6,
+        CaseStatus.NEW: 7,
         CaseStatus.IN_WORK: 0,
         CaseStatus.ACCEPTED: 1,
         CaseStatus.NEEDS_WORK: 0,

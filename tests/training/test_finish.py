@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from factories import bundle, scheme
+from factories import bundle, prepared_arrays, scheme
 
 from medseg.config.sections import PostprocessingSection
 from medseg.core.case import Case, CaseId
@@ -13,6 +15,7 @@ from medseg.core.volume import LabelMap, Volume
 from medseg.training.finish import (
     Pair,
     choose_postprocessing,
+    expected_structures,
     predicted_pairs,
     validation_scores,
     with_postprocessing,
@@ -93,3 +96,12 @@ def test_cases_without_a_label_are_left_out_and_arrays_stay_on_disk(tmp_path):
 def test_the_clean_up_goes_into_the_bundle():
     section = PostprocessingSection(fill_holes=("two",))
     assert with_postprocessing(bundle(), section).config.postprocessing == section
+
+
+def test_structures_of_cases_that_are_labelled_in_part_are_not_measured():
+    target = np.zeros((8, 8, 8), np.uint8)
+    target[2:5, 2:5, 2:5] = 1
+    whole = prepared_arrays(target, 1)
+    partly = replace(whole, labelled=np.zeros((1, 3), np.int32))
+    assert expected_structures([whole, partly], scheme("one"))["one"].cases == 1
+    assert expected_structures([partly], scheme("one")) == {}

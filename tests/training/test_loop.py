@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import math
+import resource
 
 import pytest
 import torch
-from factories import run_config
-from small_run import Batches, fitted, one_of_two, report, weights
+from factories import full_disk, run_config
+from small_run import Batches, report, weights
 from torch import nn
 
-from medseg.core.errors import TrainingError
-from medseg.training.callbacks import EpochReport, ValidationReport
+from medseg.core.errors import OutputError, TrainingError
+from medseg.training.callbacks import EpochReport, RunReport, ValidationReport
 from medseg.training.distributed import Process
 from medseg.training.ema import AveragedNetwork
 from medseg.training.loop import Ingredients, Trainer
@@ -23,6 +24,7 @@ class Witness:
         self.epochs: list[EpochReport] = []
         self.validations: list[ValidationReport] = []
         self.progress: list[float] = []
+        self.ends: list[RunReport] = []
 
     def on_step(self, progress):
         self.progress.append(progress)
@@ -32,6 +34,9 @@ class Witness:
 
     def on_validation(self, report):
         self.validations.append(report)
+
+    def on_end(self, report):
+        self.ends.append(report)
 
 
 def new_state() -> TrainState:
@@ -101,18 +106,42 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
         def forward(self, logits, target):
             return logits.sum() * math.nan
 
-    with pytest.raises(TrainingError, match="no longer finite after step 3; lower training.optimizer.lr"):
+    with pytest.raises(TrainingError, match="step 0 is nan; its patches came from the cases c0, c1, c2, c3: look"):
         trainer(tmp_path, loss=Broken()).fit(new_state())
     assert not (tmp_path / "last.pt").exists()
 
 
-def test_too_little_memory_names_what_would_fit(tmp_path):
-    class Greedy(nn.Module):
-        def forward(self, logits, target):
-            raise torch.OutOfMemoryError
+def test_a_full_disk_leaves_the_checkpoint_before_and_says_so(tmp_path):
+    class Filled(Witness):
+        def on_epoch(self, report):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 
-    with pytest.raises(TrainingError, match="memory is too small for 4 patches .* try sampling.batch=2"):
-        trainer(tmp_path, loss=Greedy()).fit(new_state())
+    with (
+        full_disk(10_000_000),
+        pytest.raises(OutputError, match=r"cannot write 'best\.pt': .* last\.pt of the epoch before is whole"),
+    ):
+        trainer(tmp_path, witness=Filled()).fit(new_state())
+    left = read_checkpoint(tmp_path / "last.pt", CPU.device)
+    assert left["counters"]["epoch"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_the_time_is_told_by_what_it_went_to(tmp_path):
+    witness = Witness()
+    trainer(tmp_path, witness=witness).fit(new_state())
+    (end,) = witness.ends
+    assert (end.epoch, end.step) == (4, 12)
+    assert end.spent.network > 0
+    assert end.spent.checkpoints == pytest.approx(sum(one.spent.checkpoints for one in witness.epochs))
+    assert "bottleneck" in end.bottleneck
+    assert all(0 < one.gradient < 1e3 for one in witness.epochs)
+
+
+def test_a_run_with_nothing_left_to_do_blames_nobody(tmp_path):
+    witness = Witness()
+    state = trainer(tmp_path).fit(new_state())
+    trainer(tmp_path, witness=witness).fit(state)
+    assert witness.ends[0].bottleneck == ""
 
 
 def test_a_time_budget_ends_inside_an_epoch(tmp_path, monkeypatch):
@@ -123,13 +152,6 @@ def test_a_time_budget_ends_inside_an_epoch(tmp_path, monkeypatch):
     state = trainer(tmp_path, budget={"minutes": 10 / 60, "steps": 1000}).fit(new_state())
     assert 0 < state.step < 12
     assert state.epoch >= 1
-
-
-def test_two_processes_equal_one(tmp_path):
-    torch.multiprocessing.spawn(one_of_two, (tmp_path,), nprocs=2)
-    alone = fitted(CPU, tmp_path / "alone")
-    for rank in range(2):
-        torch.testing.assert_close(torch.load(tmp_path / f"weights{rank}.pt", weights_only=True), alone)
 
 
 def test_validations_are_told_by_epoch(tmp_path):

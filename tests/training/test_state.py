@@ -44,8 +44,32 @@ def test_a_checkpoint_restores_everything(tmp_path):
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     write_checkpoint(tmp_path / "last.pt", state(width=3).to_dict())
-    with pytest.raises(BundleError, match="belongs to another network"):
+    differs = (
+        r"another network than the configuration: 6 have another shape, such as 0.weight: \(3, 2\) instead of \(4, 2\)"
+    )
+    with pytest.raises(BundleError, match=differs):
         state(width=4).restore(read_checkpoint(tmp_path / "last.pt", CPU))
+
+
+def test_a_checkpoint_with_other_weights_names_one(tmp_path):
+    saved = state().to_dict()
+    saved["network"]["2.weight"] = saved["network"].pop("0.weight")
+    with pytest.raises(
+        BundleError, match=r"1 weights are unknown, such as 2.weight; 1 weights are missing, such as 0.w"
+    ):
+        state().restore(saved)
+
+
+def test_a_checkpoint_of_another_optimizer_is_refused():
+    saved = state().to_dict()
+    saved["optimizer"]["param_groups"] = []
+    with pytest.raises(BundleError, match="belongs to another optimizer or another version"):
+        state().restore(saved)
+
+
+def test_a_file_that_is_no_checkpoint_is_refused():
+    with pytest.raises(BundleError, match="it holds no network"):
+        state().restore({"weights": {}})
 
 
 class Evil:

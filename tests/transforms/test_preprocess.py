@@ -132,6 +132,35 @@ class TestChannels:
             prepare_image(volume(channels=given), RAS, (ChannelSection(name="T1"), ChannelSection(name="T2")))
 
 
+class TestMissingChannels:
+    WANTED = (
+        ChannelSection(name="T1"),
+        ChannelSection(name="T2", optional=True),
+        ChannelSection(name="FLAIR", optional=True),
+    )
+
+    def test_one_that_is_optional_is_zero(self):
+        source = volume(channels=("FLAIR", "T1"))
+        image = prepare_image(source, RAS, self.WANTED).image
+        assert image.shape == (3, 7, 8, 9)
+        assert not image[1].any()
+        np.testing.assert_allclose(image[[0, 2]], prepare_image(source, RAS, self.WANTED[::2]).image)
+
+    def test_cropping_does_not_ask_it(self):
+        array = np.zeros((1, 7, 8, 9), np.int16)
+        array[0, 2:5, 2:5, 2:5] = np.arange(27).reshape(3, 3, 3) + 1
+        source = Volume(array, geometry(), ("T1",))
+        assert prepare_image(source, PreprocessingSection(crop="nonzero"), self.WANTED).image.shape == (3, 3, 3, 3)
+
+    @pytest.mark.parametrize("given", [("T2", "FLAIR"), ("T2",), ("MR",)])
+    def test_one_that_is_not_is_refused(self, given):
+        message = (
+            r"the model wants 3 channels \('T1', 'T2', 'FLAIR'\) \(of which it can spare FLAIR, T2\), the image has"
+        )
+        with pytest.raises(InputError, match=message):
+            prepare_image(volume(channels=given), RAS, self.WANTED)
+
+
 class TestTargets:
     def test_class_indices_with_ignored_voxels(self):
         grid = geometry(codes="LPS")

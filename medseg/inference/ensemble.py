@@ -1,0 +1,31 @@
+"""Several trained models as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medseg.core.errors import BundleError
+
+from .bundle import Bundle, TrainingFacts
+from .calibration import Calibration
+
+
+def ensemble(bundles: Sequence[Bundle]) -> Bundle:
+    """One bundle with the members of all, whose probabilities are averaged, each member's counting alike.
+
+    It takes name, inference, clean-up and selection from the first; ``Bundle.with_config`` changes them. A calibration
+    that all bundles share is kept; else there is none, and it is best fitted anew.
+
+    Args:
+        bundles: At least one; all know the same channels and targets. Plans may differ: 2D and 3D, other spacings.
+
+    Raises:
+        BundleError: If there is none, or they do not go together; says in what they differ.
+    """
+    if not bundles:
+        raise BundleError("an ensemble needs at least one bundle")
+    first = bundles[0]
+    members = tuple(member for bundle in bundles for member in bundle.members)
+    shared = all(bundle.calibration == first.calibration for bundle in bundles)
+    facts = TrainingFacts.merged([bundle.facts for bundle in bundles])
+    return Bundle(members, first.scheme, facts, first.calibration if shared else Calibration())

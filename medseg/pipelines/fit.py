@@ -1,0 +1,254 @@
+"""One network trained in one folder: a run of its own, or a fold of a cross-validation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from medseg.config.load import dump_config, load_config
+from medseg.config.schemes import label_scheme
+from medseg.config.sections import RunConfig
+from medseg.core.errors import ConfigError, InputError
+from medseg.core.files import write_text
+from medseg.core.labels import LabelScheme
+from medseg.core.progress import SILENT, Progress
+from medseg.data.cache import PreparedArrays, PreparedCases
+from medseg.data.dataset import Dataset
+from medseg.data.layouts import open_dataset
+from medseg.data.split import Split, read_split, write_split
+from medseg.inference.bundle import Bundle, TrainingFacts
+from medseg.inference.devices import autocast_dtype
+from medseg.inference.predictor import segment_prepared
+from medseg.losses.build import build_loss
+from medseg.networks.size import network_size
+from medseg.planning.plan import mirror_axes
+from medseg.training.assemble import new_loader, new_state, new_trackers
+from medseg.training.balance import balance_notes, loss_weights
+from medseg.training.callbacks import Callback, ProgressDisplay
+from medseg.training.distributed import Process
+from medseg.training.finish import expected_structures
+from medseg.training.loop import Ingredients, Trainer
+from medseg.training.own import NO_PARTS, OwnParts
+from medseg.training.start import RECORD, check_start, start_from_model
+from medseg.training.state import TrainState, read_checkpoint
+from medseg.training.validate import Validator
+
+CONFIG = "config.yaml"
+# When a run goes on; none changes what is learned.
+_MAY_CHANGE = ("budget", "workers", "compile", "channels_last", "tracking", "tracking_uri")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What is trained on what, and where.
+
+    Attributes:
+        config: The configuration.
+        dataset: The cases.
+        split: Who trains and who validates.
+        folder: Of this network: its checkpoints, its curves, in the end its bundle.
+        prepared: Folder of the cases as a network sees them; the folds of a cross-validation share one.
+        process: This process.
+        progress: Told how far it is.
+        to_come: Networks that are trained after this one, for the time left.
+        parts: What the user brings.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    split: Split
+    folder: Path
+    prepared: Path
+    process: Process
+    progress: Progress
+    to_come: int = 0
+    parts: OwnParts = NO_PARTS
+
+    @property
+    def scheme(self) -> LabelScheme:
+        """The structures."""
+        return label_scheme(self.config.labels)
+
+    @property
+    def store(self) -> Path:
+        """Where MLflow keeps its curves, if it does; beside the prepared cases."""
+        return self.prepared.parent / "mlflow"
+
+
+@dataclass(frozen=True, eq=False)
+class Cases:
+    """The cases of a run as its network sees them."""
+
+    training: list[PreparedArrays]
+    validation: list[PreparedArrays]
+
+
+def open_cases(config: RunConfig) -> Dataset:
+    """The data set of a configuration.
+
+    Raises:
+        InputError: If it is not there.
+        DataError: If it is not sound.
+    """
+    folder = config.data.folder
+    if not folder.exists():
+        raise InputError(f"data.folder {str(folder)!r} does not exist; say where the data is by --set data.folder=PATH")
+    return open_dataset(folder, config.data.layout, label_scheme(config.labels))
+
+
+def safe_mirroring(config: RunConfig, progress: Progress) -> RunConfig:
+    """The configuration without mirroring along axes that the labels forbid."""
+    allowed, notes = mirror_axes(label_scheme(config.labels), config.preprocessing.orientation, config.network.dims)
+    wanted = config.augmentation.mirror_axes
+    kept = tuple(axis for axis in wanted if axis in allowed)
+    for note in notes if kept != wanted else ():
+        progress.note(note)
+    return config.model_copy(update={"augmentation": config.augmentation.model_copy(update={"mirror_axes": kept})})
+
+
+def claim(run: Run, *, resume: bool) -> None:
+    """Make sure that the folder is this run's, and write down what it is.
+
+    Raises:
+        InputError: If the folder holds other files, or a run that is not to be resumed; also if the model is not there
+            that a new run shall start from.
+        ConfigError: If it holds a run of another configuration or other cases.
+    """
+    file, split = run.folder / CONFIG, run.folder / "split.json"
+    if file.exists() and not resume:
+        raise InputError(f"{str(run.folder)!r} holds a run already; pass --resume to go on, or name another folder")
+    check_empty(run.folder)
+    if file.exists():
+        check_same(run.config, file)
+    if split.exists() and read_split(split) != run.split:
+        raise ConfigError(
+            f"the cases or their split are not those of {str(split)!r} any more, so validation cases may have trained; "
+            "begin a new run"
+        )
+    if not (run.folder / "last.pt").exists():
+        check_start(run.config)
+    write_text(file, dump_config(run.config))
+    write_split(split, run.split)
+
+
+def check_empty(folder: Path) -> None:
+    """Refuse a folder that holds files, but no run.
+
+    Raises:
+        InputError: If it does.
+    """
+    if (folder / CONFIG).exists() or not folder.is_dir():
+        return
+    if any(path.name[0] != "." for path in folder.iterdir()):
+        raise InputError(f"{str(folder)!r} holds other files; name a new or an empty folder")
+
+
+def check_same(config: RunConfig, file: Path) -> None:
+    """Refuse to go on if more than the budget, the place of the data or how it is computed differ from a run's file.
+
+    Raises:
+        ConfigError: If so; names what differs.
+    """
+    one, other = _fixed_part(config), _fixed_part(load_config(file))
+    changed = [name for name in one if one[name] != other[name]]
+    if changed:
+        raise ConfigError(
+            f"{str(file)!r} differs from this configuration in {', '.join(changed)}; "
+            "a run is resumed with the one it began with"
+        )
+
+
+def _fixed_part(config: RunConfig) -> dict[str, Any]:
+    tree = config.model_dump(exclude={"device"})
+    del tree["data"]["folder"]
+    for name in _MAY_CHANGE:
+        del tree["training"][name]
+    return tree
+
+
+def prepare(run: Run, ids: tuple[str, ...]) -> list[PreparedArrays]:
+    """The cases of these names as the network sees them, in their order.
+
+    The main process prepares them; the others then find them done.
+
+    Raises:
+        DataError: If a case cannot be read or does not fit the labels.
+    """
+    if not run.process.is_main:
+        run.process.wait()
+    cases = PreparedCases(run.prepared, run.config, run.scheme)
+    opened = cases.prepare([run.dataset.case(case) for case in ids], run.progress if run.process.is_main else SILENT)
+    if run.process.is_main:
+        run.process.wait()
+    return opened
+
+
+def fit(run: Run, cases: Cases, *, resume: bool) -> TrainState:
+    """The state of the run after its last step; the same in every process.
+
+    Args:
+        run: What is trained.
+        cases: Its cases.
+        resume: Go on from ``last.pt`` if it is there.
+
+    Raises:
+        TrainingError: If the loss stops being finite, or memory runs out.
+    """
+    amp_dtype = autocast_dtype(run.process.device, run.config.training.precision)
+    state = new_state(run.config, run.scheme, run.process, amp_dtype, run.parts.network)
+    resumed = resume and (run.folder / "last.pt").exists()
+    _start(run, state, resumed=resumed)
+    if run.process.is_main:
+        patch = run.config.sampling.patch[: run.config.network.dims]
+        size = network_size(state.network, (len(run.config.channels), *patch))
+        run.progress.note(f"{size} on {run.process.device.type}")
+    if resumed:
+        state.restore(read_checkpoint(run.folder / "last.pt", run.process.device))
+    return Trainer(run.process, run.config.training, _ingredients(run, cases, amp_dtype), run.folder, amp_dtype).fit(
+        state
+    )
+
+
+def _start(run: Run, state: TrainState, *, resumed: bool) -> None:
+    """Begin with another model's weights, if the configuration names one."""
+    report = start_from_model(state, run.config, run.scheme, run.folder, resumed=resumed)
+    if report is None or resumed or not run.process.is_main:
+        return
+    write_text(run.folder / RECORD, report.model_dump_json(indent=1))
+    for line in report.lines():
+        run.progress.note(line)
+
+
+def _ingredients(run: Run, cases: Cases, amp_dtype: torch.dtype | None) -> Ingredients:
+    config = run.config
+    weights = None if run.parts.loss is not None else loss_weights(config, cases.training)
+    loss = run.parts.loss or build_loss(
+        config.loss, run.scheme.is_exclusive, weights, deep_supervision=config.network.deep_supervision
+    )
+    segment = partial(segment_prepared, config=config, scheme=run.scheme, amp_dtype=amp_dtype)
+    validator = Validator(cases.validation, run.scheme, segment, run.process)
+    watchers: list[Callback] = []
+    if run.process.is_main:
+        for note in balance_notes(config, cases.training, weights):
+            run.progress.note(note)
+        if not cases.validation:
+            run.progress.note("no validation cases: the last weights are kept, and no clean-up is chosen")
+        trackers = new_trackers(config, run.folder, run.store)
+        watchers = [ProgressDisplay(run.progress, run.to_come), *trackers]
+        watchers += run.parts.callbacks
+    loader = new_loader(config, cases.training, run.process)
+    return Ingredients(loader, loss.to(run.process.device), validator, watchers, config.network.factors)
+
+
+def trained_bundle(run: Run, network: nn.Module, training: list[PreparedArrays]) -> Bundle:
+    """The model that a run leaves, its network where it was trained."""
+    channels = tuple(channel.name for channel in run.config.channels)
+    facts = TrainingFacts.from_grids(
+        channels, [case.source for case in training], expected_structures(training, run.scheme, run.progress)
+    )
+    return Bundle.single(run.config, run.scheme, network, facts)
