@@ -16,7 +16,7 @@ viewer: $(VENV)/.app
 	$(BIN)/python -m medseg_viewer.build
 
 test: $(VENV)/.dev
-	$(BIN)/pytest -n 2 -m "not slow and not gpu and not browser" --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(BIN)/pytest -n 2 -m "not slow and not gpu and not browser" --cov --cov-report=term:skip-covered --cov-fail-under=97
 
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -n 2
