@@ -70,7 +70,6 @@ def _train(seconds: float) -> dict[str, float]:
         trial.train_step(next(trial.dataloader_train))
     a_step = (time.perf_counter() - begun) / _TRIAL_STEPS
     trainer = _trainer(folder)
-    trainer.num_epochs = _EPOCHS
     # A validation step costs a third of a training step.
     trainer.num_iterations_per_epoch = max(1, round(seconds / a_step / _EPOCHS - 1 / 3))
     trainer.num_val_iterations_per_epoch = 1
@@ -88,6 +87,7 @@ def _trainer(folder: Path) -> nnUNetTrainer:
     plans = json.loads((folder / f"{_PLANS}.json").read_text(encoding="utf-8")) | {"continue_training": False}
     content = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
     trainer = nnUNetTrainer(plans, _CONFIGURATION, "all", content, torch.device("cpu"))
+    trainer.num_epochs = _EPOCHS  # before the schedule is made: it would fall over 1000 epochs, hence hardly at all
     trainer.initialize()
     return trainer
 

@@ -31,6 +31,7 @@ from medseg.core.case import CaseId
 from medseg.core.geometry import Geometry, Shape
 from medseg.data.cache import PreparedArrays, foreground_voxels
 from medseg.data.loaders import Batch, PatchLoader
+from medseg.inference.bundle import output_channels
 from medseg.inference.devices import autocast_dtype, has_bf16
 from medseg.losses.build import build_loss
 from medseg.planning.cost import forward_macs
@@ -115,8 +116,9 @@ def _times(config: RunConfig, arguments: argparse.Namespace) -> Times:
     device = torch.device(arguments.device)
     process, scheme = Process(0, 1, device), label_scheme(config.labels)
     dtype, training = autocast_dtype(device, config.training.precision), config.training
-    state = new_state(config, scheme, process, dtype)
-    plain = new_state(config, scheme, process, dtype).network.train()
+    outputs = output_channels(scheme)
+    state = new_state(config, outputs, process, dtype)
+    plain = new_state(config, outputs, process, dtype).network.train()
     loss = build_loss(config.loss, scheme.is_exclusive, None, deep_supervision=True).to(device)
     stepper = Stepper(process, training, loss, state, dtype)
     batches = _batches(new_loader(config, _cases(config.sampling.patch), process), training.accumulate)

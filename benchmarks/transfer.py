@@ -22,10 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from record import record, table
-from scipy.stats import bootstrap
 
 from medseg.config.load import load_config
-from medseg.config.schemes import label_scheme
 from medseg.config.sections import DataSection, PostprocessingSection, RunConfig, SplitSection
 from medseg.config.training import BudgetSection, InitSection
 from medseg.core.files import write_text
@@ -33,6 +31,7 @@ from medseg.core.volume import Volume
 from medseg.data.layouts import open_dataset
 from medseg.data.load import load_case
 from medseg.data.split import make_split
+from medseg.evaluation.intervals import Bootstrap, mean_interval
 from medseg.inference.bundle import read_bundle
 from medseg.inference.predictor import Predictor
 from medseg.io.formats import write_label_map, write_volume
@@ -189,9 +188,9 @@ def _scores(arguments: argparse.Namespace, config: RunConfig, row: Row, draw: _D
 
 
 def _held_out(data: Path, bundle: Path, held: list[str]) -> list[float]:
-    predictor, dataset = Predictor(read_bundle(bundle)), open_dataset(data)
-    config = read_bundle(bundle).config
-    scheme, names = label_scheme(config.labels), tuple(channel.name for channel in config.channels)
+    model, dataset = read_bundle(bundle), open_dataset(data)
+    predictor, scheme = Predictor(model), model.scheme
+    names = tuple(channel.name for channel in model.config.channels)
     values = []
     for held_out in held:
         case = load_case(dataset.case(held_out), names, scheme)
@@ -248,7 +247,7 @@ def _steps(run: Path) -> int:
 
 
 def _interval(values: NDArray[np.float64]) -> str:
-    found = bootstrap((values,), np.mean, method="BCa", rng=np.random.default_rng(0)).confidence_interval
+    found = mean_interval(values, Bootstrap())
     return f"{found.low:+.4f} to {found.high:+.4f}"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from two_balls import SHAPE, small_config
+from ball_cases import SHAPE, small_config
 
 from medseg.config.load import dump_config
 from medseg.config.sections import PostprocessingSection, RunConfig

@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from medseg.core.progress import SILENT, Progress
+
 ERRORS = Console(stderr=True, highlight=False, soft_wrap=True)
 _RESULTS = Console(highlight=False, soft_wrap=True)
 _LONG = 60
@@ -56,6 +58,13 @@ class ConsoleProgress:
         self._task = None
 
 
+def run_progress() -> Progress:
+    """For a training: bars in the main process, nothing in the others that torchrun starts."""
+    from medseg.training.distributed import is_main_process
+
+    return ConsoleProgress() if is_main_process() else SILENT
+
+
 def print_table(rows: Sequence[dict[str, Any]], title: str = "", *, as_json: bool = False) -> None:
     """Print rows of equal keys as a table, or as a JSON list."""
     if as_json:
@@ -63,7 +72,7 @@ def print_table(rows: Sequence[dict[str, Any]], title: str = "", *, as_json: boo
         return
     if not rows:
         return
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     widths = []
     for name in rows[0]:
         longest = max(len(name), *(len(_shown(row[name])) for row in rows))
@@ -73,7 +82,10 @@ def print_table(rows: Sequence[dict[str, Any]], title: str = "", *, as_json: boo
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
     # A terminal that is narrower breaks the lines; columns cut into pieces could not be read at all.
-    Console(highlight=False, width=max(sum(widths) + 2 * len(widths), len(title))).print(table)
+    console = Console(highlight=False, width=max(sum(widths) + 2 * len(widths), len(title)))
+    if title:  # a title of the table's own would be broken at its width
+        console.print(title, style="table.title", markup=False)
+    console.print(table)
 
 
 def print_json(content: object) -> None:

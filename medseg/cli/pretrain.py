@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .arguments import JsonFlag, OverrideOption
-from .console import ConsoleProgress, print_line, print_table
+from .console import print_line, print_table, run_progress
 
 
 def pretrain(
@@ -24,8 +24,12 @@ def pretrain(
     """Let a network fill in hidden parts of images, labelled or not, so that a training can start from it."""
     from medseg.pipelines.pretrain import pretrain as run_pretrain
     from medseg.pipelines.train import read_run_config
+    from medseg.training.distributed import is_main_process
 
     resolved = read_run_config(config, override or [], budget)
-    result = run_pretrain(resolved, output, resume=resume, progress=ConsoleProgress())
-    print_table(result.rows(), "images that it never learned from", as_json=as_json)
+    result = run_pretrain(resolved, output, resume=resume, progress=run_progress())
+    if not is_main_process():
+        return
+    known = "never learned from" if result.is_held_out else "learned from, as none validate"
+    print_table(result.rows(), f"images that it {known}", as_json=as_json)
     print_line(f"next: medseg train CONFIG -o RUN --init-from {result.pretrained}", as_json=as_json)

@@ -10,7 +10,7 @@ import typer
 from medseg.core.errors import InputError
 
 from .arguments import InitOption, JsonFlag, OverrideOption, start_override
-from .console import ConsoleProgress, print_line, print_table
+from .console import print_line, print_table, run_progress
 
 if TYPE_CHECKING:
     from medseg.config.sections import RunConfig
@@ -44,21 +44,27 @@ def train(
     """Train a network, or one for each fold of a cross-validation, and leave it as a bundle."""
     from medseg.pipelines.train import read_run_config
     from medseg.pipelines.train import train as run_train
+    from medseg.training.distributed import is_main_process
 
     wanted = read_folds(folds, fold)
     resolved = read_run_config(config, [*start_override(init_from), *(override or [])], budget)
     if wanted is not None:
         _train_folds(resolved, output, wanted, resume=resume, as_json=as_json)
         return
-    result = run_train(resolved, output, resume=resume, progress=ConsoleProgress())
+    result = run_train(resolved, output, resume=resume, progress=run_progress())
+    if not is_main_process():
+        return
     print_table(result.rows(), "validation, on the images' own grids", as_json=as_json)
     print_line(f"the model lies in {result.bundle}; next: medseg predict {result.bundle} INPUT -o OUT", as_json=as_json)
 
 
 def _train_folds(config: RunConfig, output: Path, wanted: FoldOptions, *, resume: bool, as_json: bool) -> None:
     from medseg.pipelines.cross_validate import cross_validate
+    from medseg.training.distributed import is_main_process
 
-    done = cross_validate(config, output, wanted, resume=resume, progress=ConsoleProgress())
+    done = cross_validate(config, output, wanted, resume=resume, progress=run_progress())
+    if not is_main_process():
+        return
     print_table(done.rows(), "out of fold: every case by the network that did not train on it", as_json=as_json)
     if done.bundle is not None:
         print_line(f"report: {output / 'out_of_fold' / 'report.html'}", as_json=as_json)

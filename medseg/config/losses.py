@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from .section import Fraction, Section
-
-Reach = Annotated[int, Field(ge=1, le=100)]
 
 
 class DiceSection(Section):
@@ -35,24 +33,32 @@ class DiceFocalSection(Section):
     """Weight of the focal loss beside the Dice."""
 
 
-class TverskySection(Section):
+class _TverskySection(Section):
+    """What both Tversky losses have in common."""
+
+    name: str
+    alpha: Fraction = 0.3
+    """Weight of false positives."""
+    beta: Fraction = 0.7
+    """Weight of false negatives."""
+
+    @model_validator(mode="after")
+    def _something_costs(self) -> Self:
+        if self.alpha == self.beta == 0:
+            raise ValueError("alpha and beta are both 0, so no error would cost anything; give one of them a weight")
+        return self
+
+
+class TverskySection(_TverskySection):
     """Tversky loss (Salehi 2017)."""
 
     name: Literal["tversky"] = "tversky"
-    alpha: Fraction = 0.3
-    """Weight of false positives."""
-    beta: Fraction = 0.7
-    """Weight of false negatives."""
 
 
-class FocalTverskySection(Section):
+class FocalTverskySection(_TverskySection):
     """Focal Tversky loss (Abraham 2019): the Tversky loss of each structure to the power 1 / gamma."""
 
     name: Literal["focal_tversky"] = "focal_tversky"
-    alpha: Fraction = 0.3
-    """Weight of false positives."""
-    beta: Fraction = 0.7
-    """Weight of false negatives."""
     gamma: Annotated[float, Field(ge=1, le=3)] = 4 / 3
     """1 is the Tversky loss; larger keeps structures in play that are nearly learned."""
 
@@ -73,30 +79,32 @@ class DiceTopKSection(Section):
     """Weight of that cross-entropy beside the Dice."""
 
 
-class DiceBoundarySection(Section):
+class _SurfaceSection(Section):
+    """What losses have in common that weigh errors by their distance to a surface."""
+
+    name: str
+    ramp: Fraction = 1.0
+    """Share of the training over which the weight beside the Dice rises from 0; 0 is full from the beginning."""
+    reach: Annotated[int, Field(ge=1, le=100)] = 10
+    """Largest distance in voxels that is told apart; time grows with it."""
+
+
+class DiceBoundarySection(_SurfaceSection):
     """Soft Dice plus boundary loss (Kervadec 2019): errors weighted by their distance to the surface."""
 
     name: Literal["dice_boundary"] = "dice_boundary"
     boundary_weight: PositiveFloat = 1.0
     """Full weight of the boundary loss beside the Dice."""
-    ramp: Fraction = 1.0
-    """Share of the training over which that weight rises from 0; 0 is full from the beginning."""
-    reach: Reach = 10
-    """Largest distance in voxels that is told apart; time grows with it."""
 
 
-class DiceHausdorffSection(Section):
+class DiceHausdorffSection(_SurfaceSection):
     """Soft Dice plus log(1 + Hausdorff loss) (Karimi 2019): errors weighted by their distance to both surfaces."""
 
     name: Literal["dice_hausdorff"] = "dice_hausdorff"
     hausdorff_weight: PositiveFloat = 1.0
     """Full weight of the Hausdorff loss beside the Dice."""
-    ramp: Fraction = 1.0
-    """Share of the training over which that weight rises from 0; 0 is full from the beginning."""
     alpha: Annotated[float, Field(gt=0, le=4)] = 2.0
     """Power of the distances; larger looks at the farthest errors only."""
-    reach: Reach = 10
-    """Largest distance in voxels that is told apart; time grows with it."""
 
 
 class DiceClDiceSection(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
@@ -60,6 +61,53 @@ class _SteppedSection(Section):
         return self.features[0]
 
 
+class _ResidualSection(_SteppedSection):
+    """What networks have in common whose encoder is a residual one."""
+
+    blocks: tuple[PositiveInt, ...]
+    """Residual blocks of each level on the way down; nnU-Net takes 1, 3, 4, 6, 6, 6."""
+
+    @model_validator(mode="after")
+    def _blocks_agree(self) -> Self:
+        if len(self.blocks) != len(self.features):
+            raise ValueError(f"blocks needs one entry a level: {len(self.features)}, not {len(self.blocks)}")
+        return self
+
+
+class _HalvedSection(Section):
+    """What networks have in common whose levels halve all axes alike and double the features."""
+
+    name: str
+    dims: Literal[2, 3]
+    """2: slices; 3: volumes."""
+    features: PositiveInt
+    """Feature maps of the finest level, doubled a level."""
+
+    @property
+    @abstractmethod
+    def halvings(self) -> int:
+        """How often each axis is halved."""
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """What the size of an input has to be a multiple of, along each axis."""
+        return (2**self.halvings,) * self.dims
+
+    @property
+    def width(self) -> int:
+        """Feature maps of the finest level."""
+        return self.features
+
+
+class _OneOutput:
+    """A network that gives logits of one level, in training too."""
+
+    @property
+    def deep_supervision(self) -> bool:
+        """Whether it gives logits at several levels while training: never."""
+        return False
+
+
 class UNetSection(_SteppedSection):
     """U-Net (Ronneberger 2015, Çiçek 2016): plain convolutions, instance norm, strided down, transposed up."""
 
@@ -70,30 +118,20 @@ class UNetSection(_SteppedSection):
     """Loss at the coarser decoder levels too (Lee 2015)."""
 
 
-class ResEncSection(_SteppedSection):
+class ResEncSection(_ResidualSection):
     """U-Net with a residual encoder (Isensee 2024, nnU-Net's ResEnc): deep on the way down, thin on the way up."""
 
     name: Literal["resenc"] = "resenc"
-    blocks: tuple[PositiveInt, ...]
-    """Residual blocks of each level on the way down; nnU-Net takes 1, 3, 4, 6, 6, 6."""
     convolutions: PositiveInt = 1
     """Convolutions a level on the way up."""
     deep_supervision: bool = True
     """Loss at the coarser decoder levels too (Lee 2015)."""
 
-    @model_validator(mode="after")
-    def _blocks_agree(self) -> Self:
-        if len(self.blocks) != len(self.features):
-            raise ValueError(f"blocks needs one entry a level: {len(self.features)}, not {len(self.blocks)}")
-        return self
 
-
-class DeepLabSection(_SteppedSection):
+class DeepLabSection(_OneOutput, _ResidualSection):
     """DeepLabV3+ (Chen 2018) on a residual encoder: atrous spatial pyramid pooling, one skip; upsampled linearly."""
 
     name: Literal["deeplab"] = "deeplab"
-    blocks: tuple[PositiveInt, ...]
-    """Residual blocks of each level."""
     atrous: tuple[PositiveInt, ...] = (2,)
     """Dilation of each further residual block at the coarsest level; they see what coarser levels would see."""
     rates: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (6, 12, 18)
@@ -105,21 +143,14 @@ class DeepLabSection(_SteppedSection):
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
-        if len(self.blocks) != len(self.features):
-            raise ValueError(f"blocks needs one entry a level: {len(self.features)}, not {len(self.blocks)}")
         if self.skip >= len(self.features) - 1:
             raise ValueError(f"skip is a level above the coarsest: 0 to {len(self.features) - 2}, not {self.skip}")
         if list(self.rates) != sorted(set(self.rates)):
             raise ValueError(f"rates rise from branch to branch, {self.rates} do not")
         return self
 
-    @property
-    def deep_supervision(self) -> bool:
-        """Whether it gives logits at several levels while training: never."""
-        return False
 
-
-class AttentionUNetSection(_SteppedSection):
+class AttentionUNetSection(_OneOutput, _SteppedSection):
     """Attention U-Net (Oktay 2018): what a skip hands on is weighed by the level below; batch norm; MONAI's."""
 
     name: Literal["attention_unet"] = "attention_unet"
@@ -132,18 +163,11 @@ class AttentionUNetSection(_SteppedSection):
             raise ValueError("an attention_unet needs at least 2 features a level")
         return self
 
-    @property
-    def deep_supervision(self) -> bool:
-        """Whether it gives logits at several levels while training: never."""
-        return False
 
-
-class SegResNetSection(Section):
+class SegResNetSection(_OneOutput, _HalvedSection):
     """SegResNet (Myronenko 2018): residual blocks, group norm, added skips; MONAI's."""
 
     name: Literal["segresnet"] = "segresnet"
-    dims: Literal[2, 3]
-    """2: slices; 3: volumes."""
     features: PositiveInt = 16
     """Feature maps of the finest level, doubled a level; a multiple of 8, the groups of its norm."""
     blocks_down: tuple[PositiveInt, ...] = (1, 2, 2, 4)
@@ -158,27 +182,15 @@ class SegResNetSection(Section):
         return self
 
     @property
-    def factors(self) -> tuple[int, ...]:
-        """What the size of an input has to be a multiple of, along each axis."""
-        return (2 ** len(self.blocks_up),) * self.dims
-
-    @property
-    def width(self) -> int:
-        """Feature maps of the finest level."""
-        return self.features
-
-    @property
-    def deep_supervision(self) -> bool:
-        """Whether it gives logits at several levels while training: never."""
-        return False
+    def halvings(self) -> int:
+        """How often each axis is halved."""
+        return len(self.blocks_up)
 
 
-class SwinUNETRSection(Section):
+class SwinUNETRSection(_OneOutput, _HalvedSection):
     """Swin UNETR (Hatamizadeh 2022): attention in shifted windows on the way down, convolutions up; MONAI's."""
 
     name: Literal["swin_unetr"] = "swin_unetr"
-    dims: Literal[2, 3]
-    """2: slices; 3: volumes."""
     features: PositiveInt = 24
     """Feature maps of the finest level, doubled a level; a multiple of 12. The paper has 48."""
     depths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2, 2)
@@ -198,27 +210,15 @@ class SwinUNETRSection(Section):
         return self
 
     @property
-    def factors(self) -> tuple[int, ...]:
-        """What the size of an input has to be a multiple of, along each axis."""
-        return (2**_SWIN_STEPS,) * self.dims
-
-    @property
-    def width(self) -> int:
-        """Feature maps of the finest level."""
-        return self.features
-
-    @property
-    def deep_supervision(self) -> bool:
-        """Whether it gives logits at several levels while training: never."""
-        return False
+    def halvings(self) -> int:
+        """How often each axis is halved."""
+        return _SWIN_STEPS
 
 
-class MedNeXtSection(Section):
+class MedNeXtSection(_HalvedSection):
     """MedNeXt (Roy 2023): depthwise convolutions and wide 1×1×1 ones, as in ConvNeXt; MONAI's. The default is its S."""
 
     name: Literal["mednext"] = "mednext"
-    dims: Literal[2, 3]
-    """2: slices; 3: volumes."""
     features: PositiveInt = 32
     """Feature maps of the finest level, doubled a level."""
     kernel: PositiveInt = 3
@@ -246,14 +246,9 @@ class MedNeXtSection(Section):
         return self
 
     @property
-    def factors(self) -> tuple[int, ...]:
-        """What the size of an input has to be a multiple of, along each axis."""
-        return (2 ** len(self.blocks_down),) * self.dims
-
-    @property
-    def width(self) -> int:
-        """Feature maps of the finest level."""
-        return self.features
+    def halvings(self) -> int:
+        """How often each axis is halved."""
+        return len(self.blocks_down)
 
 
 class OwnNetworkSection(Section):

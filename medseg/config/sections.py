@@ -249,7 +249,7 @@ class RunConfig(Section):
             )
         if self.network.dims == 2 and self.sampling.patch[2] != 1:
             raise ValueError("a 2D network needs a patch of 1 along the last axis")
-        # SegResNet's norm sees groups of features together, which one voxel has as well.
-        if self.network.name != "segresnet" and self.sampling.patch == factors:
+        # SegResNet's norm sees groups of features together, which one voxel has as well; one's own may have no levels.
+        if self.network.name not in {"segresnet", "own"} and self.sampling.patch == factors:
             raise ValueError(f"sampling.patch {factors} is one voxel at the coarsest level, too few to normalise")
         return self

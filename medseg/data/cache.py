@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from medseg.config.sections import RunConfig
@@ -23,13 +21,13 @@ from medseg.core.progress import SILENT, Progress
 from medseg.transforms.preprocess import Prepared, prepare_case
 
 from .dataset import CaseFiles
+from .folder_lock import LOCK, locked
 from .joining import Joining
 from .load import load_case
 from .open_files import allow_open_files
 
 _SAMPLES_PER_TARGET = 10_000
 _FORM = 4  # of the files; another number makes all cases anew
-_LOCK = ".lock"
 _MAPPED = ("image", "target", "foreground")
 
 
@@ -106,7 +104,7 @@ class PreparedCases:
         return opened
 
     def _make(self, files: CaseFiles, folder: Path, stamp: str) -> None:
-        with _locked(self._folder):
+        with locked(self._folder):
             if _is_current(folder, stamp):  # another process was quicker
                 return
             names = tuple(channel.name for channel in self._config.channels)
@@ -154,26 +152,13 @@ def _folder_name(case: CaseId) -> str:
     return hashlib.sha256(case.encode()).hexdigest()[:20]
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """While no other process writes into the folder; a file system without locks goes without."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK)
-    with contextlib.suppress(NotImplementedError):
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _remove_others(folder: Path, kept: Collection[str]) -> None:
     """Remove what is neither one of the cases nor the lock."""
-    if not folder.is_dir() or all(path.name in {*kept, _LOCK} for path in folder.iterdir()):
+    if not folder.is_dir() or all(path.name in {*kept, LOCK} for path in folder.iterdir()):
         return
-    with _locked(folder):
+    with locked(folder):
         for path in folder.iterdir():
-            if path.name not in {*kept, _LOCK}:
+            if path.name not in {*kept, LOCK}:
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -28,6 +28,11 @@ class Split:
     validation: tuple[CaseId, ...]
     test: tuple[CaseId, ...]
 
+    @property
+    def parts(self) -> dict[str, tuple[CaseId, ...]]:
+        """The parts by the names that they have in files."""
+        return {"train": self.training, "validation": self.validation, "test": self.test}
+
 
 _PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -96,8 +101,7 @@ def read_split(path: Path) -> Split:
 
 def write_split(path: Path, split: Split) -> None:
     """Write a split as ``read_split`` reads it, atomically."""
-    parts = {"train": split.training, "validation": split.validation, "test": split.test}
-    write_text(path, json.dumps(parts, indent=1) + "\n")
+    write_text(path, json.dumps(split.parts, indent=1) + "\n")
 
 
 def check_patients(dataset: Dataset, split: Split) -> None:
@@ -107,7 +111,7 @@ def check_patients(dataset: Dataset, split: Split) -> None:
         ConfigError: If there is one; names two of the cases.
     """
     seen: dict[str, tuple[str, CaseId]] = {}
-    for part, cases in (("train", split.training), ("validation", split.validation), ("test", split.test)):
+    for part, cases in split.parts.items():
         for case in cases:
             other, earlier = seen.setdefault(dataset.case(case).patient, (part, case))
             if other != part:

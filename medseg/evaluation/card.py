@@ -16,7 +16,7 @@ from medseg.core.errors import BundleError
 from medseg.core.labels import LabelScheme
 from medseg.data.documents import parse_document, read_json
 from medseg.inference.bundle import OWNER, TrainingFacts
-from medseg.inference.bundle_files import CALIBRATION, CONFIG, FACTS, WEIGHTS, count_weights, member_folders
+from medseg.inference.bundle_files import CONFIG, FACTS, WEIGHTS, count_weights, member_folders, read_calibration
 from medseg.inference.bundle_files import read_json as read_part
 from medseg.inference.calibration import Calibration
 
@@ -74,17 +74,16 @@ def read_card(bundle: Path) -> Card:
         ConfigError: If its configuration or ``card.yaml`` is not sound.
         ReadError: If another file is not.
     """
-    if not (bundle / CONFIG).is_file():
-        raise BundleError(f"{str(bundle)!r} is no bundle: it needs {CONFIG} (RUN/bundle has it)")
+    if not all((bundle / name).is_file() for name in (CONFIG, FACTS)):
+        raise BundleError(f"{str(bundle)!r} is no bundle: it needs {CONFIG} and {FACTS} (RUN/bundle has them)")
     config = load_config(bundle / CONFIG)
-    corrected = (bundle / CALIBRATION).exists()
     places = member_folders(bundle)
     return Card(
         load_owner(bundle / OWNER),
         config,
         label_scheme(config.labels),
         read_part(bundle / FACTS, TrainingFacts),
-        read_part(bundle / CALIBRATION, Calibration) if corrected else Calibration(),
+        read_calibration(bundle),
         tuple(load_config(place / CONFIG).network for place in places),
         tuple(count_weights(place / WEIGHTS, f"{WEIGHTS} of the bundle") for place in places),
         {name: str(version) for name, version in _optional(bundle / "versions.json").items()},

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from medseg.core.labels import Colour, palette_colour
+from medseg.core.labels import Colour
 from medseg.metrics.calibration import BINS
 from medseg.render.document import Chapter, Grid, Items, Part, Plots, Words
 from medseg.render.overlay import target_colours
 from medseg.render.reliability_plot import reliability_plot
 
 from .card import Card
-from .card_words import BASES, figure, listed, or_nan
+from .card_words import BASES, DOT, figure, listed, or_nan
 from .result import share
 from .score_sheet import CalibrationFigures
-
-_DOT = palette_colour(4)
 
 
 def calibration_chapter(card: Card) -> Chapter:
@@ -27,7 +25,7 @@ def calibration_chapter(card: Card) -> Chapter:
             header = ("", "cases", f"expected calibration error ({BINS} bins)")
             rows = tuple((one.structure, str(one.ece.cases), figure("ece", one.ece)) for one in sheet.calibration)
             colours = target_colours(card.scheme)
-            drawings = tuple(_diagram(one, colours.get(one.structure, _DOT)) for one in sheet.calibration)
+            drawings = tuple(_diagram(one, colours.get(one.structure, DOT)) for one in sheet.calibration)
             said = f"Of the {BASES[sheet.basis]}, around each structure; below the diagonal it is too sure of itself."
             parts += [Grid(header, rows), Plots(drawings, said, is_small=True)]
     if not any(sheet.calibration for sheet in card.sheets):

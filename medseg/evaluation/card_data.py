@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medseg.config.training import BudgetSection
+from medseg.postprocess.clean import steps_in_words
 from medseg.render.document import Chapter, Grid, Part, Words
 from medseg.render.page import Cell
 
@@ -126,6 +127,4 @@ def _device(run: TrainingRun) -> str:
 
 def _clean_up(card: Card) -> str:
     section = card.config.postprocessing
-    steps = {} if section is None else section.model_dump()
-    done = [f"{step.replace('_', ' ')} of {', '.join(names)}" for step, names in steps.items() if names]
-    return "; ".join(done) or "none"
+    return "; ".join(steps_in_words(section) if section else ()) or "none"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from medseg.core.labels import palette_colour
 from medseg.render.document import Chapter, Grid, Part, Plots, Words
-from medseg.render.interval_plot import Estimate, interval_plot
+from medseg.render.interval_plot import interval_plot
 from medseg.render.page import Cell
 
 from .card import Card
-from .card_words import BASES, UNKNOWN, figure, interval, or_nan
+from .card_words import BASES, UNKNOWN, estimate, figure
 from .result import p_text, share
-from .score_sheet import AttributeFigures, Figure, GroupFigures
+from .score_sheet import AttributeFigures
 from .subgroups import FEWEST
-
-_DOT = palette_colour(4)
 
 
 def subgroup_chapter(card: Card) -> Chapter:
@@ -38,9 +34,7 @@ def subgroup_chapter(card: Card) -> Chapter:
 def _groups(attributes: Sequence[AttributeFigures]) -> Grid:
     rows: list[tuple[Cell, ...]] = []
     for one in attributes:
-        for group in one.groups:
-            cell = figure("dice", Figure(mean=group.mean, low=group.low, high=group.high))
-            rows.append((one.attribute, group.value, str(group.patients), cell))
+        rows += [(one.attribute, group.value, str(group.patients), figure("dice", group.dice)) for group in one.groups]
         for words, patients in (("other values", one.other), ("unknown", one.unknown)):
             rows += [(one.attribute, words, str(patients), UNKNOWN)] if patients else []
     return Grid(("attribute", "group", "patients", "Dice"), tuple(rows), text_columns=2)
@@ -54,18 +48,13 @@ def _gap(one: AttributeFigures) -> str:
 
 
 def _group_plots(attributes: Sequence[AttributeFigures]) -> list[Part]:
-    judged = {one.attribute: [_estimate(group) for group in one.groups] for one in attributes}
-    known = {name: [one for one in estimates if not math.isnan(one.value)] for name, estimates in judged.items()}
-    everyone = [one for estimates in known.values() for one in estimates]
+    judged = {
+        one.attribute: [estimate(group.value, group.dice) for group in one.groups if group.mean is not None]
+        for one in attributes
+    }
+    everyone = [one for estimates in judged.values() for one in estimates]
     return [
         Plots((interval_plot(estimates, f"mean Dice by {name}", others=everyone),))
-        for name, estimates in known.items()
+        for name, estimates in judged.items()
         if estimates
     ]
-
-
-def _estimate(group: GroupFigures) -> Estimate:
-    value = or_nan(group.mean)
-    told = f"{group.value}: {share(value)} ({interval('dice', group.low, group.high) or 'no interval'})"
-    note = f"{share(value)} (n = {group.patients})"
-    return Estimate(group.value, value, or_nan(group.low), or_nan(group.high), note, _DOT, told)

@@ -68,7 +68,8 @@ def _structures(card: Card) -> list[str]:
     facts, targets = card.facts.structures, card.scheme.targets
     few = [f"{name} ({facts[name].cases})" for name in targets if name in facts and facts[name].cases < _FEW_CASES]
     absent = [name for name in targets if facts and name not in facts]
-    told = [f"In fewer than {_FEW_CASES} training cases: {listed(few)}."] if few else []
+    whose = " of the network that saw most" if len(card.networks) > 1 else ""
+    told = [f"In fewer than {_FEW_CASES} training cases{whose}: {listed(few)}."] if few else []
     return told + ([f"In no training case: {listed(absent)}."] if absent else [])
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medseg.core.labels import Colour, palette_colour
 from medseg.render.document import Chapter, Grid, Part, Plots, Words
-from medseg.render.interval_plot import Estimate, interval_plot
+from medseg.render.interval_plot import interval_plot
 from medseg.render.overlay import target_colours
 from medseg.render.page import Cell
 
 from .aggregate import FOREGROUND
 from .card import Card
-from .card_words import BASES, UNKNOWN, counted, figure, or_nan
+from .card_words import BASES, DOT, UNKNOWN, counted, estimate, figure
 from .score_sheet import Basis, Figure, ScoreSheet, StructureFigures
 
-_DOT = palette_colour(4)
 _TOLD = {
     Basis.VALIDATION: "Of {who} that chose the best weights and the clean-up: new cases may score a little lower.",
     Basis.OUT_OF_FOLD: (
@@ -79,13 +77,6 @@ def _nsd(sheet: ScoreSheet) -> str:
 def _plot(card: Card, sheet: ScoreSheet) -> Plots:
     colours = target_colours(card.scheme)
     known = [(one.structure, one.means["dice"]) for one in sheet.structures if "dice" in one.means]
-    estimates = [_estimate(name, dice, colours.get(name, _DOT)) for name, dice in known if dice.mean is not None]
+    estimates = [estimate(name, dice, colours.get(name, DOT)) for name, dice in known if dice.mean is not None]
     title = f"mean Dice of the {BASES[sheet.basis]}"
     return Plots((interval_plot(estimates, title),) if estimates else ())
-
-
-def _estimate(name: str, dice: Figure, colour: Colour) -> Estimate:
-    value, ends = figure("dice", dice)
-    told = f"{name}: {value} ({ends or 'no interval'})"
-    note = f"{value} (n = {dice.patients})"
-    return Estimate(name, or_nan(dice.mean), or_nan(dice.low), or_nan(dice.high), note, colour, told)

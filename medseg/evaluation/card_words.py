@@ -1,4 +1,4 @@
-"""How a model card puts numbers and sections of a configuration into words."""
+"""How a model card puts numbers and sections of a configuration into words, and a mean into a plot."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ import math
 from collections.abc import Iterable, Sequence
 
 from medseg.config.section import Section
+from medseg.core.labels import Colour, palette_colour
+from medseg.render.interval_plot import Estimate
 
 from .result import shown
 from .score_sheet import Basis, Figure
 
 UNKNOWN = "\N{EN DASH}"
+DOT = palette_colour(4)
+"""Colour of what is no structure of its own."""
 BASES = {
     Basis.VALIDATION: "validation cases",
     Basis.OUT_OF_FOLD: "out-of-fold cases",
@@ -30,17 +34,21 @@ def figure(score: str, found: Figure | None) -> tuple[str, str]:
     """A mean and its interval as a cell of a table."""
     if found is None or found.mean is None:
         return UNKNOWN, ""
-    return shown(score, found.mean), interval(score, found.low, found.high)
+    ends = "" if found.low is None or found.high is None else f"{shown(score, found.low)} to {shown(score, found.high)}"
+    return shown(score, found.mean), ends
+
+
+def estimate(name: str, dice: Figure, colour: Colour = DOT) -> Estimate:
+    """A mean Dice and its interval as a row of a plot."""
+    value, ends = figure("dice", dice)
+    told = f"{name}: {value} ({ends or 'no interval'})"
+    note = f"{value} (n = {dice.patients})"
+    return Estimate(name, or_nan(dice.mean), or_nan(dice.low), or_nan(dice.high), note, colour, told)
 
 
 def or_nan(value: float | None) -> float:
     """A value for a plot, which knows no None."""
     return math.nan if value is None else value
-
-
-def interval(score: str, low: float | None, high: float | None) -> str:
-    """Both ends; empty if there is no interval."""
-    return "" if low is None or high is None else f"{shown(score, low)} to {shown(score, high)}"
 
 
 def ranges(low: Iterable[float], high: Iterable[float]) -> list[str]:

@@ -74,12 +74,11 @@ def cohort(dataset: Dataset, split: Split) -> Cohort:
     named either.
     """
     patients = {case.id: case.patient for case in dataset.cases}
-    parts = {"train": split.training, "validation": split.validation, "test": split.test}
     values = known_attributes(dataset.case(case) for case in split.training)
     training = {case: patients[case] for case in split.training}
     attributes = attribute_counts(values, training)
     return Cohort(
-        parts={name: PartCount.of(cases, patients) for name, cases in parts.items() if cases},
+        parts={name: PartCount.of(cases, patients) for name, cases in split.parts.items() if cases},
         attributes=attributes,
         unnamed=len(values) - len(attributes),
     )

@@ -59,6 +59,8 @@ def evaluation_sheet(path: Path) -> ScoreSheet:
         ReadError: If the file is not sound.
     """
     file = path / SCORES if existing(path).is_dir() else path
+    if not file.is_file():
+        raise InputError(f"{str(path)!r} holds no {SCORES}; name a folder that `medseg evaluate` wrote")
     tree = read_json(file, _LARGEST)
     if tree.get("format") != FORMAT or not tree.get("cases"):
         raise InputError(f"{str(path)!r} holds no scores of this version of medseg; run `medseg evaluate` again")

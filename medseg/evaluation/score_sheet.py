@@ -65,6 +65,11 @@ class GroupFigures(Figures):
     low: float | None = None
     high: float | None = None
 
+    @property
+    def dice(self) -> Figure:
+        """Of these patients."""
+        return Figure(mean=self.mean, low=self.low, high=self.high, patients=self.patients)
+
 
 class AttributeFigures(Figures):
     """The Dice by one attribute."""

@@ -53,6 +53,7 @@ from .bundle_files import (
     WEIGHTS,
     load_weights,
     member_folders,
+    read_calibration,
     read_json,
     write_json,
     write_weights,
@@ -182,7 +183,7 @@ class Bundle:
 class BundleRecords:
     """What a bundle tells about its making besides the weights; JSON each."""
 
-    split: Mapping[str, list[str]]
+    split: Mapping[str, Sequence[str]]
     scores: Mapping[str, object]
 
 
@@ -241,9 +242,7 @@ def read_bundle(folder: Path, network: nn.Module | None = None) -> Bundle:
     configs = (config,) if places == (folder,) else _member_configs(folder, places, config)
     members = tuple(_member(folder, place, one, network) for place, one in zip(places, configs, strict=True))
     try:
-        corrected = (folder / CALIBRATION).exists()
-        calibration = read_json(folder / CALIBRATION, Calibration) if corrected else Calibration()
-        return Bundle(members, scheme, facts, calibration)
+        return Bundle(members, scheme, facts, read_calibration(folder))
     except BundleError as error:
         raise BundleError(f"bundle {str(folder)!r}: {error}") from None
 

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from medseg.core.errors import BundleError
 
+from .calibration import Calibration
+
 WEIGHTS, CONFIG, FACTS = "model.safetensors", "config.yaml", "facts.json"
 CALIBRATION, MEMBERS = "calibration.json", "members"
 MOST_MEMBERS = 32
@@ -109,6 +111,16 @@ def read_json(path: Path, model: type[_Model]) -> _Model:
         return model.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise BundleError(f"{path.name} cannot be read: {error}") from error
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """How a bundle corrects its probabilities; not at all without a file.
+
+    Raises:
+        BundleError: As ``read_json``.
+    """
+    path = folder / CALIBRATION
+    return read_json(path, Calibration) if path.exists() else Calibration()
 
 
 def write_json(path: Path, content: object) -> None:

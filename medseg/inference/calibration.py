@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from medseg.core.labels import LabelScheme
 from medseg.core.volume import LabelMap, Labels
+from medseg.metrics.boxes import hull, value_boxes
 
 HALF = 0.5
 MARGIN = 1e-6
@@ -100,7 +101,8 @@ def sample_voxels(
         Mehrtash et al., 2020, IEEE TMI 39(12):3868 (calibration inside bounding boxes).
     """
     masks = _masks(reference, scheme)
-    box = _box_around(masks)
+    boxes = [box for mask in masks if (box := value_boxes(mask.view(np.uint8), 1)[0]) is not None]
+    box = hull(boxes, reference.geometry.shape, _AROUND) if boxes else (slice(0, 0),) * 3
     known = np.ones(reference.geometry.shape, np.bool_)[box]
     if isinstance(reference, LabelMap) and scheme.ignore is not None:
         known = reference.array[box] != scheme.ignore
@@ -200,17 +202,6 @@ def fit_thresholds(cases: Iterable[tuple[NDArray[np.floating], Labels]], scheme:
 
 def _masks(reference: Labels, scheme: LabelScheme) -> list[NDArray[np.bool_]]:
     return [scheme.mask(reference, target) for target in scheme.targets]
-
-
-def _box_around(masks: Sequence[NDArray[np.bool_]]) -> tuple[slice, ...]:
-    """Where any of the masks holds, and a margin around; empty if none does."""
-    box = []
-    for axis, others in enumerate(((1, 2), (0, 2), (0, 1))):
-        filled = np.flatnonzero(np.any([mask.any(axis=others) for mask in masks], axis=0))
-        if len(filled) == 0:
-            return (slice(0, 0),) * 3
-        box.append(slice(max(0, int(filled[0]) - _AROUND), min(masks[0].shape[axis], int(filled[-1]) + 1 + _AROUND)))
-    return tuple(box)
 
 
 def _softmax_slope(logits: NDArray[np.float64], labels: NDArray[np.integer], sharpness: float) -> float:

@@ -1,15 +1,13 @@
-"""Boundary loss beside Dice."""
+"""Boundary loss."""
 
 from __future__ import annotations
 
-import torch
+from functools import partial
+
 from torch import Tensor, nn
 
-from .dice import DiceLoss
 from .distance import surface_distance
-from .maps import StructureMaps, structure_maps
-from .ramp import Ramp
-from .soft_counts import structure_weights, weighted_mean
+from .maps import StructureMaps, mean_over_structures
 
 
 def boundary_losses(maps: StructureMaps, reach: int) -> Tensor:
@@ -27,11 +25,10 @@ def boundary_losses(maps: StructureMaps, reach: int) -> Tensor:
     return maps.mean_by_structure(signed * (maps.probabilities - maps.reference.to(maps.probabilities.dtype)))
 
 
-class DiceBoundaryLoss(nn.Module):
-    """Soft Dice over the batch plus the boundary loss, whose weight rises while training goes on.
+class BoundaryLoss(nn.Module):
+    """Boundary loss of the batch's structures.
 
     Args:
-        boundary: Weight of the boundary loss.
         reach: Largest distance in voxels that it tells apart.
         class_weights: A weight for each output of the network, so background's first if exclusive (unused here).
         exclusive: Whether classes exclude each other (softmax, class indices) or may overlap (sigmoid, multi-hot).
@@ -42,20 +39,12 @@ class DiceBoundaryLoss(nn.Module):
 
     class_weights: Tensor | None
 
-    def __init__(
-        self, boundary: Ramp, reach: int = 10, class_weights: Tensor | None = None, *, exclusive: bool
-    ) -> None:
+    def __init__(self, reach: int = 10, class_weights: Tensor | None = None, *, exclusive: bool) -> None:
         super().__init__()
         self.exclusive = exclusive
-        self.dice = DiceLoss(class_weights, exclusive=exclusive)
-        self.boundary = boundary
-        self.reach = reach
+        self.losses = partial(boundary_losses, reach=reach)
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Scalar, not below 0; see ``soft_counts`` for the shapes."""
-        dice: Tensor = self.dice(logits, target)
-        with torch.autocast(logits.device.type, enabled=False):
-            losses = boundary_losses(structure_maps(logits, target, exclusive=self.exclusive), self.reach)
-        weights = structure_weights(self.class_weights, exclusive=self.exclusive)
-        return dice + float(self.boundary()) * weighted_mean(losses, weights)
+        return mean_over_structures(self.losses, logits, target, self.class_weights, exclusive=self.exclusive)

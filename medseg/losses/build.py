@@ -23,14 +23,15 @@ from medseg.config.losses import (
     TverskySection,
 )
 
-from .boundary import DiceBoundaryLoss
-from .cldice import DiceClDiceLoss
-from .compound import DiceCELoss, DiceFocalLoss
+from .boundary import BoundaryLoss
+from .cldice import ClDiceLoss
+from .compound import DiceCELoss, DicePlusLoss
 from .deep_supervision import DeepSupervisionLoss
 from .dice import DiceLoss, GeneralizedDiceLoss
-from .hausdorff import DiceHausdorffLoss
+from .focal import FocalLoss
+from .hausdorff import LogHausdorffLoss
 from .ramp import Ramp
-from .topk import DiceTopKLoss
+from .topk import TopKLoss
 from .tversky import FocalTverskyLoss, TverskyLoss
 
 
@@ -78,20 +79,24 @@ def _overlap(section: OverlapLossSection, weights: Tensor | None, *, exclusive: 
 
 
 def _compound(section: CompoundLossSection, weights: Tensor | None, *, exclusive: bool) -> nn.Module:
+    dice = DiceLoss(weights, exclusive=exclusive)
     match section:
         case DiceCESection():
             return DiceCELoss(section.ce_weight, weights, exclusive=exclusive)
         case DiceFocalSection():
-            return DiceFocalLoss(section.gamma, section.focal_weight, weights, exclusive=exclusive)
+            focal = FocalLoss(section.gamma, weights, exclusive=exclusive)
+            return DicePlusLoss(dice, focal, Ramp(section.focal_weight))
         case DiceTopKSection():
-            return DiceTopKLoss(section.share, section.ce_weight, weights, exclusive=exclusive)
+            hardest = TopKLoss(section.share, weights, exclusive=exclusive)
+            return DicePlusLoss(dice, hardest, Ramp(section.ce_weight))
         case DiceBoundarySection():
-            ramp = Ramp(section.boundary_weight, section.ramp)
-            return DiceBoundaryLoss(ramp, section.reach, weights, exclusive=exclusive)
+            boundary = BoundaryLoss(section.reach, weights, exclusive=exclusive)
+            return DicePlusLoss(dice, boundary, Ramp(section.boundary_weight, section.ramp))
         case DiceHausdorffSection():
-            ramp = Ramp(section.hausdorff_weight, section.ramp)
-            return DiceHausdorffLoss(ramp, section.alpha, section.reach, weights, exclusive=exclusive)
+            hausdorff = LogHausdorffLoss(section.alpha, section.reach, weights, exclusive=exclusive)
+            return DicePlusLoss(dice, hausdorff, Ramp(section.hausdorff_weight, section.ramp))
         case DiceClDiceSection():
-            return DiceClDiceLoss(section.cldice_weight, section.iterations, weights, exclusive=exclusive)
+            lines = ClDiceLoss(section.iterations, weights, exclusive=exclusive)
+            return DicePlusLoss(dice, lines, Ramp(section.cldice_weight), 1 - section.cldice_weight)
         case _:
             assert_never(section)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .dice import SMOOTH, DiceLoss
-from .maps import StructureMaps, structure_maps
-from .soft_counts import structure_weights, weighted_mean
+from .dice import SMOOTH
+from .maps import StructureMaps, mean_over_structures
 
 Extreme = Callable[[Tensor, Tensor], Tensor]
 
@@ -50,11 +50,10 @@ def cldice_losses(maps: StructureMaps, iterations: int) -> Tensor:
     return (1 - 2 * precision * sensitivity / (precision + sensitivity))[None]
 
 
-class DiceClDiceLoss(nn.Module):
-    """Soft Dice and soft centre line Dice over the batch, weighted with a sum of one.
+class ClDiceLoss(nn.Module):
+    """Soft centre line Dice over the batch.
 
     Args:
-        share: Weight of the centre line Dice, in [0, 1].
         iterations: Erosions of the soft skeleton; at least the radius of the thickest structure in voxels.
         class_weights: A weight for each output of the network, so background's first if exclusive (unused here).
         exclusive: Whether classes exclude each other (softmax, class indices) or may overlap (sigmoid, multi-hot).
@@ -65,23 +64,15 @@ class DiceClDiceLoss(nn.Module):
 
     class_weights: Tensor | None
 
-    def __init__(
-        self, share: float = 0.5, iterations: int = 3, class_weights: Tensor | None = None, *, exclusive: bool
-    ) -> None:
+    def __init__(self, iterations: int = 3, class_weights: Tensor | None = None, *, exclusive: bool) -> None:
         super().__init__()
         self.exclusive = exclusive
-        self.dice = DiceLoss(class_weights, exclusive=exclusive)
-        self.share = share
-        self.iterations = iterations
+        self.losses = partial(cldice_losses, iterations=iterations)
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Scalar in [0, 1]; see ``soft_counts`` for the shapes."""
-        dice: Tensor = self.dice(logits, target)
-        with torch.autocast(logits.device.type, enabled=False):
-            losses = cldice_losses(structure_maps(logits, target, exclusive=self.exclusive), self.iterations)
-        lines = weighted_mean(losses, structure_weights(self.class_weights, exclusive=self.exclusive))
-        return (1 - self.share) * dice + self.share * lines
+        return mean_over_structures(self.losses, logits, target, self.class_weights, exclusive=self.exclusive)
 
 
 def _eroded(image: Tensor, valid: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Dice beside a loss that looks at each voxel."""
+"""Dice beside another loss."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from .cross_entropy import cross_entropy
 from .dice import DiceLoss, dice_loss
-from .focal import FocalLoss
+from .ramp import Ramp
 from .soft_counts import check_weights, soft_counts, structure_weights
 
 
@@ -40,27 +40,25 @@ class DiceCELoss(nn.Module):
         return dice + self.ce_weight * cross_entropy(counts, self.class_weights)
 
 
-class DiceFocalLoss(nn.Module):
-    """Soft Dice over the batch plus focal loss.
+class DicePlusLoss(nn.Module):
+    """Weighted sum of soft Dice and another loss.
 
     Args:
-        gamma: Focusing exponent.
-        focal_weight: Weight of the focal loss beside the Dice.
-        class_weights: A weight for each output of the network; background's, first if exclusive, is for the focal
-            loss only.
-        exclusive: Whether classes exclude each other (softmax, class indices) or may overlap (sigmoid, multi-hot).
+        dice: The Dice.
+        other: The other; takes logits and a target as well.
+        weight: Of the other.
+        dice_weight: Of the Dice.
     """
 
-    def __init__(
-        self, gamma: float = 2.0, focal_weight: float = 1.0, class_weights: Tensor | None = None, *, exclusive: bool
-    ) -> None:
+    def __init__(self, dice: DiceLoss, other: nn.Module, weight: Ramp, dice_weight: float = 1.0) -> None:
         super().__init__()
-        self.dice = DiceLoss(class_weights, exclusive=exclusive)
-        self.focal = FocalLoss(gamma, class_weights, exclusive=exclusive)
-        self.focal_weight = focal_weight
+        self.dice = dice
+        self.other = other
+        self.weight = weight
+        self.dice_weight = dice_weight
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Scalar; see ``soft_counts`` for the shapes."""
         dice: Tensor = self.dice(logits, target)
-        focal: Tensor = self.focal(logits, target)
-        return dice + self.focal_weight * focal
+        other: Tensor = self.other(logits, target)
+        return self.dice_weight * dice + float(self.weight()) * other

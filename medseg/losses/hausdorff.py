@@ -1,15 +1,14 @@
-"""Hausdorff loss beside Dice."""
+"""Hausdorff loss."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from .dice import DiceLoss
 from .distance import surface_distance
-from .maps import StructureMaps, structure_maps
-from .ramp import Ramp
-from .soft_counts import structure_weights, weighted_mean
+from .maps import StructureMaps, mean_over_structures
 
 
 def hausdorff_losses(maps: StructureMaps, alpha: float, reach: int) -> Tensor:
@@ -29,14 +28,13 @@ def hausdorff_losses(maps: StructureMaps, alpha: float, reach: int) -> Tensor:
     return maps.mean_by_structure(error.square() * (true + found))
 
 
-class DiceHausdorffLoss(nn.Module):
-    """Soft Dice over the batch plus ``log(1 + Hausdorff loss)``, whose weight rises while training goes on.
+class LogHausdorffLoss(nn.Module):
+    """``log(1 + Hausdorff loss)`` of the batch's structures.
 
     The Hausdorff loss is the one by distance transforms of reference and prediction; the logarithm keeps far errors
     from drowning all others.
 
     Args:
-        hausdorff: Weight of the Hausdorff loss.
         alpha: Power of the distances; larger is closer to the largest distance alone.
         reach: Largest distance in voxels that it tells apart.
         class_weights: A weight for each output of the network, so background's first if exclusive (unused here).
@@ -50,26 +48,14 @@ class DiceHausdorffLoss(nn.Module):
     class_weights: Tensor | None
 
     def __init__(
-        self,
-        hausdorff: Ramp,
-        alpha: float = 2.0,
-        reach: int = 10,
-        class_weights: Tensor | None = None,
-        *,
-        exclusive: bool,
+        self, alpha: float = 2.0, reach: int = 10, class_weights: Tensor | None = None, *, exclusive: bool
     ) -> None:
         super().__init__()
         self.exclusive = exclusive
-        self.dice = DiceLoss(class_weights, exclusive=exclusive)
-        self.hausdorff = hausdorff
-        self.alpha = alpha
-        self.reach = reach
+        self.losses = partial(hausdorff_losses, alpha=alpha, reach=reach)
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Scalar, not below 0; see ``soft_counts`` for the shapes."""
-        dice: Tensor = self.dice(logits, target)
-        with torch.autocast(logits.device.type, enabled=False):
-            losses = hausdorff_losses(structure_maps(logits, target, exclusive=self.exclusive), self.alpha, self.reach)
-        weights = structure_weights(self.class_weights, exclusive=self.exclusive)
-        return dice + float(self.hausdorff()) * weighted_mean(losses, weights).log1p()
+        mean = mean_over_structures(self.losses, logits, target, self.class_weights, exclusive=self.exclusive)
+        return mean.log1p()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from medseg.core.labels import IGNORE_INDEX
 
-from .soft_counts import single_precision
+from .soft_counts import check_weights, single_precision, structure_weights, weighted_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,3 +43,26 @@ def structure_maps(logits: Tensor, target: Tensor, *, exclusive: bool) -> Struct
     index = torch.arange(1, logits.shape[1], device=logits.device).view(-1, *[1] * (logits.ndim - 2))
     valid = (target != IGNORE_INDEX)[:, None].expand_as(probabilities)
     return StructureMaps(probabilities, target[:, None] == index, valid)
+
+
+def mean_over_structures(
+    losses: Callable[[StructureMaps], Tensor],
+    logits: Tensor,
+    target: Tensor,
+    class_weights: Tensor | None,
+    *,
+    exclusive: bool,
+) -> Tensor:
+    """Weighted mean of the losses that a formula gives the structures, whatever autocast says.
+
+    Args:
+        losses: From maps to one loss a structure, shape ``(1, s)``.
+        logits: See ``soft_counts`` for the shapes.
+        target: As well.
+        class_weights: A weight for each output of the network, so background's first if exclusive (unused here).
+        exclusive: Whether at most one structure holds in a voxel.
+    """
+    check_weights(class_weights, logits)
+    with torch.autocast(logits.device.type, enabled=False):
+        found = losses(structure_maps(logits, target, exclusive=exclusive))
+    return weighted_mean(found, structure_weights(class_weights, exclusive=exclusive))

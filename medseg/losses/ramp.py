@@ -13,7 +13,7 @@ class Ramp(nn.Module):
         over: Share of the training over which it rises; 0 is full from the beginning.
     """
 
-    def __init__(self, weight: float, over: float) -> None:
+    def __init__(self, weight: float, over: float = 0.0) -> None:
         super().__init__()
         self.weight = weight
         self.over = over

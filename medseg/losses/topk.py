@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from medseg.core.labels import IGNORE_INDEX
 
-from .dice import DiceLoss
 from .soft_counts import check_weights, single_precision
 from .voxelwise import surprise, voxel_weights
 
@@ -27,7 +26,8 @@ class TopKLoss(nn.Module):
         exclusive: Whether classes exclude each other (softmax, class indices) or may overlap (sigmoid, multi-hot).
 
     References:
-        Wu et al., 2016, arXiv:1605.06885 (online bootstrapping); Ma et al., 2021, Medical Image Analysis 71:102035.
+        Wu et al., 2016, arXiv:1605.06885 (online bootstrapping); Ma et al., 2021, Medical Image Analysis 71:102035
+        (beside Dice, as in nnU-Net's trainer of that name, with 10 %).
     """
 
     class_weights: Tensor | None
@@ -52,32 +52,3 @@ class TopKLoss(nn.Module):
         wanted = (known * self.parts // _PARTS).clamp(min=1).minimum(known)
         taken = torch.arange(most, device=nats.device) < wanted
         return hardest.where(taken, 0.0).sum() / (weights[index] * taken).sum().clamp(min=1e-12)
-
-
-class DiceTopKLoss(nn.Module):
-    """Soft Dice over the batch plus the cross-entropy of the hardest voxels.
-
-    Args:
-        share: Of the voxels, whose cross-entropy counts.
-        ce_weight: Weight of that cross-entropy beside the Dice.
-        class_weights: A weight for each output of the network; background's, first if exclusive, is for the
-            cross-entropy only.
-        exclusive: Whether classes exclude each other (softmax, class indices) or may overlap (sigmoid, multi-hot).
-
-    References:
-        Ma et al., 2021, Medical Image Analysis 71:102035; the loss of nnU-Net's trainer of that name (10 %).
-    """
-
-    def __init__(
-        self, share: float = 0.1, ce_weight: float = 1.0, class_weights: Tensor | None = None, *, exclusive: bool
-    ) -> None:
-        super().__init__()
-        self.dice = DiceLoss(class_weights, exclusive=exclusive)
-        self.hardest = TopKLoss(share, class_weights, exclusive=exclusive)
-        self.ce_weight = ce_weight
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Scalar; see ``soft_counts`` for the shapes."""
-        dice: Tensor = self.dice(logits, target)
-        hardest: Tensor = self.hardest(logits, target)
-        return dice + self.ce_weight * hardest

@@ -21,7 +21,7 @@ from medseg.core.errors import ConfigError
 
 from .blocks import Levels
 from .deeplab import DeepLab, PyramidShape
-from .monai_networks import attention_unet, mednext, segresnet, swin_unetr
+from .monai_networks import monai_network
 from .unet import ResidualEncoderUNet, UNet
 
 
@@ -43,28 +43,12 @@ def build_network(section: NetworkSection, in_channels: int, out_channels: int) 
             shape = PyramidShape(section.atrous, section.rates, section.pyramid, section.skip)
             return DeepLab(_levels(section, channels), section.blocks, shape)
         case SegResNetSection() | SwinUNETRSection() | MedNeXtSection() | AttentionUNetSection():
-            return _of_monai(section, channels)
+            return monai_network(section, channels)
         case OwnNetworkSection():
             raise ConfigError(
                 "the network is one's own, and code is not in the configuration: give it from Python, to medseg.train "
                 "in OwnParts(network=...) or to medseg.read_bundle(folder, network=...)"
             )
-        case _:
-            assert_never(section)
-
-
-def _of_monai(
-    section: SegResNetSection | SwinUNETRSection | MedNeXtSection | AttentionUNetSection, channels: tuple[int, int]
-) -> nn.Module:
-    match section:
-        case SegResNetSection():
-            return segresnet(section, *channels)
-        case SwinUNETRSection():
-            return swin_unetr(section, *channels)
-        case MedNeXtSection():
-            return mednext(section, *channels)
-        case AttentionUNetSection():
-            return attention_unet(section, *channels)
         case _:
             assert_never(section)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medseg.core.errors import InputError
-from medseg.core.files import write_text
+from medseg.core.files import existing, write_text
 from medseg.core.progress import SILENT, Progress
 from medseg.data.folds import FOLDS_FILE, OUT_OF_FOLD
 from medseg.evaluation.as_json import json_text
@@ -94,7 +94,7 @@ def are_runs(paths: Sequence[Path]) -> bool:
     Raises:
         InputError: If only some of them are.
     """
-    folds = [path for path in paths if (path / FOLDS_FILE).is_file()]
+    folds = [path for path in paths if (existing(path) / FOLDS_FILE).is_file()]
     if folds and len(folds) < len(paths):
         other = next(path for path in paths if path not in folds)
         raise InputError(

@@ -23,7 +23,7 @@ from medseg.inference.bundle_files import MOST_MEMBERS
 from medseg.training.distributed import joined_process
 from medseg.training.own import NO_PARTS, OwnParts, with_own_network
 
-from .fit import CONFIG, check_empty, check_same, claim, open_cases, prepare, safe_mirroring
+from .fit import CONFIG, check_folder, claim, open_cases, prepare, safe_mirroring
 from .fold import Whole, is_finished, reserved, train_fold
 from .join_folds import join_folds
 
@@ -131,12 +131,10 @@ def _wanted(only: tuple[int, ...], count: int) -> tuple[int, ...]:
 
 def _claim(whole: Whole, wanted: tuple[int, ...], *, resume: bool) -> None:
     """Make sure that the folder is this cross-validation's, and write down what it is."""
-    folder, file, folds = whole.folder, whole.folder / CONFIG, whole.folder / FOLDS_FILE
+    folder, folds = whole.folder, whole.folder / FOLDS_FILE
     if (folder / "split.json").exists():
         raise InputError(f"{str(folder)!r} holds a run without folds; name another folder")
-    check_empty(folder)
-    if file.exists():
-        check_same(whole.config, file)
+    check_folder(folder, whole.config)
     if folds.exists() and read_folds(folds) != whole.folds:
         raise ConfigError(
             f"the cases or their folds are not those of {str(folds)!r} any more, so held-out cases may have trained; "
@@ -147,7 +145,7 @@ def _claim(whole: Whole, wanted: tuple[int, ...], *, resume: bool) -> None:
         raise InputError(
             f"fold {begun[0]} in {str(folder)!r} was begun already; pass --resume to go on, or name another folder"
         )
-    write_text(file, dump_config(whole.config))
+    write_text(folder / CONFIG, dump_config(whole.config))
     write_folds(folds, whole.folds)
     for fold in wanted:
         claim(whole.run(fold), resume=resume)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ from torch import nn
 
 from medseg.config.load import dump_config, load_config
 from medseg.config.schemes import label_scheme
-from medseg.config.sections import RunConfig
+from medseg.config.sections import RunConfig, SplitSection
 from medseg.core.errors import ConfigError, InputError
 from medseg.core.files import write_text
 from medseg.core.labels import LabelScheme
@@ -21,7 +23,7 @@ from medseg.data.cache import PreparedArrays, PreparedCases
 from medseg.data.dataset import Dataset
 from medseg.data.layouts import open_dataset
 from medseg.data.split import Split, read_split, write_split
-from medseg.inference.bundle import Bundle, TrainingFacts
+from medseg.inference.bundle import Bundle, TrainingFacts, output_channels
 from medseg.inference.devices import autocast_dtype
 from medseg.inference.predictor import segment_prepared
 from medseg.losses.build import build_loss
@@ -30,7 +32,7 @@ from medseg.planning.plan import mirror_axes
 from medseg.training.assemble import new_loader, new_state, new_trackers
 from medseg.training.balance import balance_notes, loss_weights
 from medseg.training.callbacks import Callback, ProgressDisplay
-from medseg.training.distributed import Process
+from medseg.training.distributed import Process, joined_process
 from medseg.training.finish import expected_structures
 from medseg.training.loop import Ingredients, Trainer
 from medseg.training.own import NO_PARTS, OwnParts
@@ -88,6 +90,43 @@ class Cases:
     validation: list[PreparedArrays]
 
 
+@contextmanager
+def opened_run(
+    config: RunConfig,
+    output: Path,
+    divide: Callable[[Dataset, SplitSection], Split],
+    *,
+    resume: bool,
+    progress: Progress,
+    parts: OwnParts = NO_PARTS,
+) -> Iterator[Run]:
+    """A run of its own, its folder claimed; no process leaves the block before all have done what it holds.
+
+    Args:
+        config: What to train on what.
+        output: Folder of the run; must be new or empty, unless resumed.
+        divide: Says who trains and who validates.
+        resume: Go on where the run in that folder stopped.
+        progress: Told how far it is.
+        parts: What the user brings.
+
+    Raises:
+        InputError: As ``open_cases`` and ``claim``; also if the device is not there.
+        ConfigError: As ``claim``, or if no split can be made.
+        DataError: If the data set is not sound.
+    """
+    with joined_process(config.device) as process:
+        dataset = open_cases(config)
+        split = divide(dataset, config.data.split)
+        run = Run(config, dataset, split, output, output / "prepared", process, progress, parts=parts)
+        if process.is_main:
+            claim(run, resume=resume)
+        process.wait()
+        yield run
+        process.wait()
+    progress.finish()
+
+
 def open_cases(config: RunConfig) -> Dataset:
     """The data set of a configuration.
 
@@ -117,14 +156,12 @@ def claim(run: Run, *, resume: bool) -> None:
     Raises:
         InputError: If the folder holds other files, or a run that is not to be resumed; also if the model is not there
             that a new run shall start from.
-        ConfigError: If it holds a run of another configuration or other cases.
+        ConfigError: If it holds a run of another configuration or other cases, or nothing can start from a model.
     """
     file, split = run.folder / CONFIG, run.folder / "split.json"
     if file.exists() and not resume:
         raise InputError(f"{str(run.folder)!r} holds a run already; pass --resume to go on, or name another folder")
-    check_empty(run.folder)
-    if file.exists():
-        check_same(run.config, file)
+    check_folder(run.folder, run.config)
     if split.exists() and read_split(split) != run.split:
         raise ConfigError(
             f"the cases or their split are not those of {str(split)!r} any more, so validation cases may have trained; "
@@ -136,24 +173,20 @@ def claim(run: Run, *, resume: bool) -> None:
     write_split(split, run.split)
 
 
-def check_empty(folder: Path) -> None:
-    """Refuse a folder that holds files, but no run.
+def check_folder(folder: Path, config: RunConfig) -> None:
+    """Refuse a folder that is neither new nor that of a run of this configuration.
+
+    Budget, the place of the data and how it is computed may have changed.
 
     Raises:
-        InputError: If it does.
+        InputError: If it holds files, but no run.
+        ConfigError: If it holds a run of another configuration; names what differs.
     """
-    if (folder / CONFIG).exists() or not folder.is_dir():
+    file = folder / CONFIG
+    if not file.exists():
+        if folder.is_dir() and any(path.name[0] != "." for path in folder.iterdir()):
+            raise InputError(f"{str(folder)!r} holds other files; name a new or an empty folder")
         return
-    if any(path.name[0] != "." for path in folder.iterdir()):
-        raise InputError(f"{str(folder)!r} holds other files; name a new or an empty folder")
-
-
-def check_same(config: RunConfig, file: Path) -> None:
-    """Refuse to go on if more than the budget, the place of the data or how it is computed differ from a run's file.
-
-    Raises:
-        ConfigError: If so; names what differs.
-    """
     one, other = _fixed_part(config), _fixed_part(load_config(file))
     changed = [name for name in one if one[name] != other[name]]
     if changed:
@@ -171,21 +204,33 @@ def _fixed_part(config: RunConfig) -> dict[str, Any]:
     return tree
 
 
-def prepare(run: Run, ids: tuple[str, ...]) -> list[PreparedArrays]:
+def prepare(run: Run, ids: tuple[str, ...], *, labelled: bool = True) -> list[PreparedArrays]:
     """The cases of these names as the network sees them, in their order.
 
     The main process prepares them; the others then find them done.
+
+    Args:
+        run: Whose cases they are.
+        ids: Their names.
+        labelled: Whether their labels are needed.
 
     Raises:
         DataError: If a case cannot be read or does not fit the labels.
     """
     if not run.process.is_main:
         run.process.wait()
-    cases = PreparedCases(run.prepared, run.config, run.scheme)
+    cases = PreparedCases(run.prepared, run.config, run.scheme, labelled=labelled)
     opened = cases.prepare([run.dataset.case(case) for case in ids], run.progress if run.process.is_main else SILENT)
     if run.process.is_main:
         run.process.wait()
     return opened
+
+
+def prepare_split(run: Run, *, labelled: bool = True) -> Cases:
+    """The cases of the run's split; arguments and errors as of ``prepare``."""
+    count = len(run.split.training)
+    opened = prepare(run, (*run.split.training, *run.split.validation), labelled=labelled)
+    return Cases(opened[:count], opened[count:])
 
 
 def fit(run: Run, cases: Cases, *, resume: bool) -> TrainState:
@@ -200,7 +245,7 @@ def fit(run: Run, cases: Cases, *, resume: bool) -> TrainState:
         TrainingError: If the loss stops being finite, or memory runs out.
     """
     amp_dtype = autocast_dtype(run.process.device, run.config.training.precision)
-    state = new_state(run.config, run.scheme, run.process, amp_dtype, run.parts.network)
+    state = new_state(run.config, output_channels(run.scheme), run.process, amp_dtype, run.parts.network)
     resumed = resume and (run.folder / "last.pt").exists()
     _start(run, state, resumed=resumed)
     if run.process.is_main:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from medseg.config.schemes import label_scheme
 from medseg.config.sections import PostprocessingSection, RunConfig
@@ -22,10 +21,12 @@ from medseg.core.labels import LabelScheme
 from medseg.core.progress import Prefixed, Progress, time_text
 from medseg.data.cache import PreparedArrays
 from medseg.data.dataset import Dataset
+from medseg.data.folder_lock import locked
 from medseg.data.folds import OUT_OF_FOLD, Folds
 from medseg.data.joining import Joining
 from medseg.data.load import load_case
 from medseg.inference.bundle import BundleRecords, output_channels, read_bundle, write_bundle
+from medseg.inference.bundle_files import WEIGHTS
 from medseg.inference.predictor import Predictor
 from medseg.inference.settings import PredictionSettings
 from medseg.training.distributed import Process
@@ -38,9 +39,7 @@ from .fit import Cases, Run, fit, trained_bundle
 from .out_of_fold import fold_folder, kept_file
 
 _DONE = "done.json"
-_LOCK = ".lock"
 _PREDICTED_BY = "weights.txt"
-_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,19 +97,8 @@ def is_finished(whole: Whole, fold: int) -> bool:
 def reserved(whole: Whole, fold: int) -> Iterator[bool]:
     """Whether this run may train the fold: not if another does; the same in every process of this run."""
     folder = fold_folder(whole.folder, fold)
-    lock, free = FileLock(folder / _LOCK), True
-    if whole.process.is_main:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            free = False
-        except NotImplementedError:  # a file system without locks
-            pass
-    try:
-        yield bool(whole.process.from_main(float(free)))
-    finally:
-        lock.release()
+    with locked(folder, wait=False) if whole.process.is_main else contextlib.nullcontext(False) as is_free:
+        yield bool(whole.process.from_main(float(is_free)))
 
 
 def train_fold(
@@ -140,9 +128,8 @@ def _train(run: Run, prepared: Mapping[CaseId, PreparedArrays], *, resume: bool)
     if run.process.is_main:
         given = run.config.postprocessing or PostprocessingSection()
         bundle = with_postprocessing(trained_bundle(run, state.average.network, cases.training), given)
-        parts = {"train": run.split.training, "validation": run.split.validation, "test": run.split.test}
-        records = BundleRecords({part: [str(case) for case in ids] for part, ids in parts.items()}, {})
-        write_bundle(run.folder / "bundle", bundle, records)
+        write_bundle(run.folder / "bundle", bundle, BundleRecords(run.split.parts, {}))
+        (run.folder / "best.pt").unlink(missing_ok=True)  # the loop's, which a fold does not choose by
         record_run(run, state, None)
 
 
@@ -156,7 +143,7 @@ def _facts(whole: Whole, fold: int) -> dict[str, object]:
 
 
 def _digest(folder: Path) -> str:
-    return hashlib.sha256((folder / "bundle" / _WEIGHTS).read_bytes()).hexdigest()
+    return hashlib.sha256((folder / "bundle" / WEIGHTS).read_bytes()).hexdigest()
 
 
 def _forget_others(whole: Whole, fold: int) -> None:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
-
 from medseg.core.files import write_text
-from medseg.core.progress import Progress
+from medseg.data.folder_lock import locked
 from medseg.data.folds import OUT_OF_FOLD
 from medseg.data.split import Split
 from medseg.evaluation.result import Evaluation, finite
 from medseg.inference.bundle import read_bundle
 from medseg.inference.calibration import HALF, Calibration
 from medseg.inference.ensemble import ensemble
+from medseg.postprocess.clean import steps_in_words
 
 from .fold import Whole
 from .joint_model import Origin, write_joint
 from .out_of_fold import Judged, Question, Temperature, fold_folder, judge, kept_predictions, temperature_of
 
 SUMMARY = "summary.json"
-_LOCK = ".lock"
 
 
 def join_folds(whole: Whole) -> tuple[Path, Evaluation]:
@@ -40,7 +36,7 @@ def join_folds(whole: Whole) -> tuple[Path, Evaluation]:
         BundleError: If the model of a fold is damaged.
         OutputError: If something cannot be written.
     """
-    with _alone(whole.folder):
+    with locked(whole.folder):
         kept = kept_predictions(whole.folder, whole.folds, whole.scheme)
         held_out = set(whole.folds.validated)
         cases = tuple(case.id for case in whole.dataset.cases if case.id in held_out)
@@ -51,7 +47,7 @@ def join_folds(whole: Whole) -> tuple[Path, Evaluation]:
             temperature=temperature.value,
             thresholds={name: _moved(value, temperature.value) for name, value in judged.thresholds.items()},
         )
-        _tell(judged, temperature, whole.progress)
+        _tell(whole, judged, temperature)
         write_text(whole.folder / OUT_OF_FOLD / SUMMARY, _summary(whole, judged, temperature))
         bundles = [fold_folder(whole.folder, fold) / "bundle" for fold in range(len(whole.folds))]
         model = ensemble([read_bundle(bundle, whole.parts.network) for bundle in bundles])
@@ -61,24 +57,16 @@ def join_folds(whole: Whole) -> tuple[Path, Evaluation]:
     return whole.folder / "bundle", judged.evaluation
 
 
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / _LOCK)
-    with contextlib.suppress(NotImplementedError):  # a file system without locks
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _moved(threshold: float, temperature: float) -> float:
     """The probability that a threshold becomes when logits are divided by the temperature."""
     return float(1 / (1 + (1 / threshold - 1) ** (1 / temperature)))
 
 
 def _summary(whole: Whole, judged: Judged, temperature: Temperature) -> str:
-    """What was chosen, and which fold each case is of."""
+    """What was chosen, and which fold each case is of.
+
+    Thresholds are those of the label maps beside it, whose probabilities have no temperature.
+    """
     tree = {
         "temperature": temperature.value,
         "negative_log_likelihood": {name: finite(getattr(temperature, name)) for name in ("before", "after")},
@@ -90,7 +78,8 @@ def _summary(whole: Whole, judged: Judged, temperature: Temperature) -> str:
     return json.dumps(tree, indent=1, allow_nan=False) + "\n"
 
 
-def _tell(judged: Judged, temperature: Temperature, progress: Progress) -> None:
+def _tell(whole: Whole, judged: Judged, temperature: Temperature) -> None:
+    progress = whole.progress
     if not math.isnan(temperature.before):
         progress.note(
             f"temperature {temperature.value:.3g}: negative log-likelihood of a voxel near the structures "
@@ -98,6 +87,6 @@ def _tell(judged: Judged, temperature: Temperature, progress: Progress) -> None:
         )
     for name, threshold in judged.thresholds.items():
         progress.note(f"threshold of {name}: {threshold:g} instead of {HALF}")
-    for step, names in judged.postprocessing.model_dump().items():
-        if names:
-            progress.note(f"clean-up chosen out of fold: {step.replace('_', ' ')} of {', '.join(names)}")
+    if whole.config.postprocessing is None:
+        for step in steps_in_words(judged.postprocessing):
+            progress.note(f"clean-up chosen out of fold: {step}")

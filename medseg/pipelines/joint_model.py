@@ -48,10 +48,7 @@ def write_joint(folder: Path, model: Bundle, calibration: Calibration, judged: J
     evaluation = judged.evaluation
     parts = {"train": origin.split.training, "test": origin.split.test, **origin.held_out}
     rows = [{"case": row.case, "structure": row.structure, "dice": finite(row.dice)} for row in evaluation.rows]
-    records = BundleRecords(
-        {part: [str(case) for case in cases] for part, cases in parts.items()},
-        {"out_of_fold": rows, "summary": evaluation.summary_rows()},
-    )
+    records = BundleRecords(parts, {"out_of_fold": rows, "summary": evaluation.summary_rows()})
     corrected = dataclasses.replace(model, calibration=calibration)
     write_bundle(folder, with_postprocessing(corrected, judged.postprocessing), records)
     sittings = [one for bundle in origin.bundles for one in read_record(bundle).runs]

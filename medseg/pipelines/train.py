@@ -12,7 +12,7 @@ from typing import Any
 from medseg.config.budget import parse_budget
 from medseg.config.load import load_config
 from medseg.config.schemes import label_scheme
-from medseg.config.sections import PostprocessingSection, RunConfig
+from medseg.config.sections import RunConfig
 from medseg.core.case import Case
 from medseg.core.errors import InputError
 from medseg.core.progress import SILENT, Progress
@@ -24,7 +24,7 @@ from medseg.evaluation.dice_sheet import validation_sheet
 from medseg.inference.bundle import Bundle, BundleRecords, output_channels, write_bundle
 from medseg.inference.predictor import Predictor
 from medseg.inference.settings import PredictionSettings
-from medseg.training.distributed import joined_process
+from medseg.postprocess.clean import steps_in_words
 from medseg.training.finish import (
     ValidationScore,
     choose_postprocessing,
@@ -36,7 +36,7 @@ from medseg.training.own import NO_PARTS, OwnParts, with_own_network
 from medseg.training.state import read_checkpoint
 
 from .card import record_run
-from .fit import Cases, Run, claim, fit, open_cases, prepare, safe_mirroring, trained_bundle
+from .fit import Run, fit, opened_run, prepare_split, safe_mirroring, trained_bundle
 
 
 @dataclass(frozen=True)
@@ -100,22 +100,12 @@ def train(
     config = with_own_network(safe_mirroring(config, progress), parts.network, outputs)
     if (output / FOLDS_FILE).exists():
         raise InputError(f"{str(output)!r} holds a cross-validation; go on with --folds, or name another folder")
-    with joined_process(config.device) as process:
-        dataset = open_cases(config)
-        split = make_split(dataset, config.data.split)
-        run = Run(config, dataset, split, output, output / "prepared", process, progress, parts=parts)
-        if process.is_main:
-            claim(run, resume=resume)
-        process.wait()
-        result = _trained(run, resume=resume)
-        process.wait()
-    progress.finish()
-    return result
+    with opened_run(config, output, make_split, resume=resume, progress=progress, parts=parts) as run:
+        return _trained(run, resume=resume)
 
 
 def _trained(run: Run, *, resume: bool) -> TrainResult:
-    opened = prepare(run, (*run.split.training, *run.split.validation))
-    cases = Cases(opened[: len(run.split.training)], opened[len(run.split.training) :])
+    cases = prepare_split(run)
     state = fit(run, cases, resume=resume)
     if not run.process.is_main:
         return TrainResult(run.folder / "bundle", ())
@@ -137,20 +127,13 @@ def _finish(run: Run, bundle: Bundle) -> TrainResult:
         chosen = choose_postprocessing(pairs, run.scheme) if wanted is None else wanted
         scores = validation_scores(pairs, chosen, run.scheme)
     if wanted is None:
-        _tell_clean_up(chosen, run.progress)
+        for step in steps_in_words(chosen):
+            run.progress.note(f"clean-up chosen on the validation cases: {step}")
     result = TrainResult(run.folder / "bundle", tuple(scores))
-    parts = {"train": run.split.training, "validation": run.split.validation, "test": run.split.test}
-    split = {part: [str(case) for case in cases] for part, cases in parts.items()}
     rows = [asdict(score) | {"dice": None if math.isnan(score.dice) else score.dice} for score in scores]
-    records = BundleRecords(split, {"validation": rows, "summary": result.rows()})
+    records = BundleRecords(run.split.parts, {"validation": rows, "summary": result.rows()})
     write_bundle(result.bundle, with_postprocessing(bundle, chosen), records)
     return result
-
-
-def _tell_clean_up(chosen: PostprocessingSection, progress: Progress) -> None:
-    for step, names in chosen.model_dump().items():
-        if names:
-            progress.note(f"clean-up chosen on the validation cases: {step.replace('_', ' ')} of {', '.join(names)}")
 
 
 def _cases(run: Run) -> Iterator[Case]:

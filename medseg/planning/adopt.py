@@ -14,6 +14,7 @@ from medseg.inference.monai_section import monai_section
 from medseg.inference.starting_weights import read_starting_weights
 
 from .plan import Plan
+from .topology import fitted
 
 _BODY = dict(zip("RLAPSI", "xxyyzz", strict=True))
 
@@ -50,7 +51,7 @@ def adopted(plan: Plan, model: Model) -> Plan:
     """The plan with the model's network, patch, voxel size and normalisation, and with ``training.init`` naming it.
 
     The patch is the model's, as its windows are what the network knows; a MONAI bundle does not tell one, so the
-    planned patch is grown to the next that its network takes. Batch, budget and everything else stay as planned.
+    planned patch is fitted to its network as in any plan. Batch, budget and everything else stay as planned.
 
     Args:
         plan: For the data at hand.
@@ -62,7 +63,7 @@ def adopted(plan: Plan, model: Model) -> Plan:
     config, dims = plan.config, model.network.dims
     if config.network.dims != dims:
         raise ConfigError(f"the model's network is {dims}D, the plan is for {config.network.dims}D; pass --dims {dims}")
-    patch = model.config.sampling.patch if model.config else _grown(config.sampling.patch, model.network)
+    patch = model.config.sampling.patch if model.config else _fitted(config.sampling.patch, model.network)
     training = config.training.model_copy(update={"init": InitSection(bundle=model.folder)})
     changes: dict[str, object] = {
         "network": model.network,
@@ -99,7 +100,6 @@ def _mirrored(made: RunConfig, planned: RunConfig) -> RunConfig:
     return made.model_copy(update={"augmentation": made.augmentation.model_copy(update={"mirror_axes": axes})})
 
 
-def _grown(patch: tuple[int, int, int], network: NetworkSection) -> tuple[int, int, int]:
-    factors = (*network.factors, 1)[:3]
-    i, j, k = (-(-size // factor) * factor for size, factor in zip(patch, factors, strict=True))
+def _fitted(patch: tuple[int, int, int], network: NetworkSection) -> tuple[int, int, int]:
+    i, j, k = (*fitted(patch[: network.dims], network), 1)[:3]
     return i, j, k

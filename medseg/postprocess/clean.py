@@ -41,6 +41,11 @@ def clean(labels: Labels, section: PostprocessingSection, scheme: LabelScheme) -
     return LabelMap(_cleaned_values(labels, section, scheme), labels.geometry)
 
 
+def steps_in_words(section: PostprocessingSection) -> list[str]:
+    """Each step that some target gets, such as ``fill holes of liver, spleen``."""
+    return [f"{step.replace('_', ' ')} of {', '.join(names)}" for step, names in section.model_dump().items() if names]
+
+
 def _cleaned_masks(labels: MultiLabelMap, section: PostprocessingSection) -> NDArray[np.bool_]:
     masks = labels.array.copy()
     for name, mask in zip(labels.structures, masks, strict=True):

@@ -15,11 +15,9 @@ from medseg.config.sections import RunConfig
 from medseg.config.training import OptimizerSection
 from medseg.core.case import CaseId
 from medseg.core.geometry import Shape
-from medseg.core.labels import LabelScheme
 from medseg.data.cache import PreparedArrays
 from medseg.data.loaders import BatchPlan, PatchDataset, PatchLoader
 from medseg.data.sampling import PatchSampler
-from medseg.inference.bundle import output_channels
 from medseg.inference.network import network_of, optional_channels
 from medseg.transforms.augment import source_patch
 from medseg.transforms.dropout import ChannelDropout
@@ -36,14 +34,22 @@ from .state import TrainState
 
 def new_state(
     config: RunConfig,
-    scheme: LabelScheme,
+    outputs: int,
     process: Process,
     amp_dtype: torch.dtype | None,
     own: nn.Module | None = None,
 ) -> TrainState:
-    """A run at its first step, the same in every process; ``own`` is a network in the place of the configuration's."""
+    """A run at its first step, the same in every process.
+
+    Args:
+        config: Says which network, and how it learns.
+        outputs: What the network gives a voxel.
+        process: Who this process is.
+        amp_dtype: What convolutions run in; None for float32.
+        own: A network in the place of the configuration's.
+    """
     torch.manual_seed(config.training.seed)
-    network = network_of(config, output_channels(scheme), own).to(process.device)
+    network = network_of(config, outputs, own).to(process.device)
     if own is not None:
         process.share(network)  # nobody says that it was made from the same seed everywhere
     scaler = torch.amp.GradScaler(process.device.type, enabled=amp_dtype is torch.float16)

@@ -89,7 +89,35 @@ class Callback:
         """The budget is used up."""
 
 
-class ProgressDisplay(Callback):
+class BudgetBar(Callback):
+    """Shows the share of the budget, and at the end where the time went.
+
+    Args:
+        progress: Told.
+        label: What goes on.
+    """
+
+    _PARTS = 1000
+
+    def __init__(self, progress: Progress, label: str) -> None:
+        self._progress = progress
+        self._shown = 0
+        progress.start(label, self._PARTS)
+
+    def on_step(self, progress: float) -> None:
+        """Move the bar."""
+        done = int(progress * self._PARTS)
+        if done > self._shown:
+            self._progress.advance(done - self._shown)
+            self._shown = done
+
+    def on_end(self, report: RunReport) -> None:
+        """Print where the time went."""
+        if report.bottleneck:
+            self._progress.note(report.bottleneck)
+
+
+class ProgressDisplay(BudgetBar):
     """Shows the share of the budget, and a line each validation with Dice by structure and the time left.
 
     Args:
@@ -97,24 +125,17 @@ class ProgressDisplay(Callback):
         to_come: Folds of a cross-validation that are trained after this one.
     """
 
-    _PARTS = 1000
-
     def __init__(self, progress: Progress, to_come: int = 0) -> None:
-        self._progress = progress
+        super().__init__(progress, "training")
         self._to_come = to_come
         self._share, self._whole_s = 0.0, 0.0
-        self._shown = 0
         self._last: EpochReport | None = None
         self._spent = NOTHING_SPENT
-        progress.start("training", self._PARTS)
 
     def on_step(self, progress: float) -> None:
         """Move the bar."""
         self._share = progress
-        done = int(progress * self._PARTS)
-        if done > self._shown:
-            self._progress.advance(done - self._shown)
-            self._shown = done
+        super().on_step(progress)
 
     def on_epoch(self, report: EpochReport) -> None:
         """Remember it for the next line."""
@@ -134,11 +155,6 @@ class ProgressDisplay(Callback):
         self._progress.note(f"{before}{dice}{after}{f'  ({shares})' * bool(shares)}")
         self._spent = NOTHING_SPENT
 
-    def on_end(self, report: RunReport) -> None:
-        """Print where the time went."""
-        if report.bottleneck:
-            self._progress.note(report.bottleneck)
-
     def _in_all(self, left_s: float) -> str:
         """Time left for this network and those to come, if each takes as long as this one."""
         if not self._to_come or not self._whole_s:
@@ -157,9 +173,6 @@ class TensorBoardWriter(Callback):
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - loads slowly
 
         self._writer = SummaryWriter(str(folder))
-
-    def on_step(self, progress: float) -> None:
-        """Nothing: one point an epoch is enough."""
 
     def on_epoch(self, report: EpochReport) -> None:
         """Write loss, learning rate, norm of the gradient and seconds by what they went to."""

@@ -86,6 +86,11 @@ class Process:
             dist.barrier()
 
 
+def is_main_process() -> bool:
+    """Whether this process talks to the user; also known before it joins the others, and after it left them."""
+    return os.environ.get("RANK", "0") == "0"  # noqa: TID251 - as below
+
+
 @contextmanager
 def joined_process(device: DeviceName) -> Iterator[Process]:
     """Join the group that torchrun set up, or run alone when it set up none."""

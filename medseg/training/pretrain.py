@@ -23,21 +23,15 @@ from medseg.core.progress import Progress
 from medseg.data.cache import PreparedArrays
 from medseg.data.loaders import PatchDataset, PatchLoader
 from medseg.data.sampling import PatchSampler, cut
-from medseg.inference.network import network_of
 from medseg.losses.deep_supervision import DeepSupervisionLoss
 from medseg.transforms.augment import source_patch
 
 from .assemble import loader_of
-from .callbacks import Callback, EpochReport, RunReport, ValidationReport
+from .callbacks import BudgetBar, EpochReport, ValidationReport
 from .distributed import Process
 
 _MOST_CHECKED = 24
 _MASKS = 7_919  # Keeps the draw of masks apart from that of patches.
-
-
-def reconstruction_network(config: RunConfig) -> nn.Module:
-    """The network of a configuration, with the image's channels as outputs in the place of structures."""
-    return network_of(config, len(config.channels))
 
 
 def hidden_voxels(shape: Sequence[int], section: PretrainingSection, rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -188,24 +182,13 @@ class ReconstructionCheck:
         return torch.stack([one.double() for one in sums])
 
 
-class PretrainingDisplay(Callback):
+class PretrainingDisplay(BudgetBar):
     """Shows the share of the budget, and a line each check."""
 
-    _PARTS = 1000
-
     def __init__(self, progress: Progress, check: ReconstructionCheck) -> None:
-        self._progress = progress
+        super().__init__(progress, "pretraining")
         self._check = check
-        self._shown = 0
         self._loss = float("nan")
-        progress.start("pretraining", self._PARTS)
-
-    def on_step(self, progress: float) -> None:
-        """Move the bar."""
-        done = int(progress * self._PARTS)
-        if done > self._shown:
-            self._progress.advance(done - self._shown)
-            self._shown = done
 
     def on_epoch(self, report: EpochReport) -> None:
         """Remember the loss for the next line."""
@@ -219,11 +202,6 @@ class PretrainingDisplay(Callback):
                 f"epoch {report.epoch}  loss {self._loss:.3f}  hidden voxels are off by {error.network:.3f} "
                 f"(the mean of the others: {error.mean:.3f})"
             )
-
-    def on_end(self, report: RunReport) -> None:
-        """Print where the time went."""
-        if report.bottleneck:
-            self._progress.note(report.bottleneck)
 
 
 def masking(config: RunConfig) -> PretrainingSection:

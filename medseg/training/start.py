@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from medseg.config.networks import OwnNetworkSection
 from medseg.config.sections import RunConfig
-from medseg.core.errors import BundleError, InputError
+from medseg.core.errors import BundleError, ConfigError, InputError
 from medseg.core.labels import LabelScheme
 from medseg.inference.starting_weights import read_starting_weights
 
@@ -22,12 +23,19 @@ _LARGEST_RECORD = 50_000_000
 
 
 def check_start(config: RunConfig) -> None:
-    """Refuse a model that is not there, before any case is prepared.
+    """Refuse a model that is not there, or that no network can start from, before any case is prepared.
 
     Raises:
         InputError: If there is nothing where ``training.init`` says.
+        ConfigError: If the network is one's own.
     """
-    if config.training.init is not None and not config.training.init.bundle.exists():
+    if config.training.init is None:
+        return
+    if isinstance(config.network, OwnNetworkSection):
+        raise ConfigError(
+            "training.init is for medseg's own networks; load weights into a network of your own before you give it"
+        )
+    if not config.training.init.bundle.exists():
         raise InputError(f"the model to start from, {str(config.training.init.bundle)!r}, does not exist")
 
 

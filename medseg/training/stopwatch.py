@@ -13,7 +13,7 @@ import torch
 T = TypeVar("T")
 Part = Literal["network", "data", "validation", "checkpoints"]
 _PARTS: tuple[Part, ...] = ("network", "data", "validation", "checkpoints")  # the first fields of Spent, in order
-_SLOW = 0.1  # share of the steps that the data may take
+_SLOW = 0.2  # share of the steps that the data may take
 _BUSY = 0.5  # share of the waiting that this process computes; below, it waits for the disk
 
 

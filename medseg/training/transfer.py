@@ -162,11 +162,6 @@ def _fit(given: Tensor, place: tuple[str, Tensor], start: StartingWeights, ends:
     return _Fit(given, "; ".join(filter(None, notes)))
 
 
-def _fixed_sizes(tensor: Tensor, free: Sequence[int]) -> list[int | None]:
-    """The shape, with None along axes that may differ."""
-    return [None if axis in free else size for axis, size in enumerate(tensor.shape)]
-
-
 def _known(names: Sequence[str], given: Tensor, axis: int) -> list[str]:
     """The names along an axis of a weight; as many empty ones if they do not fit it."""
     size = given.shape[axis]

@@ -20,6 +20,14 @@ def test_a_table_is_for_people(capsys):
     assert "[red]x" in out  # markup in names is text
 
 
+def test_a_title_stays_on_one_line_above_a_narrower_table(capsys):
+    title = "validation, on the images' own grids [mm], " + "however long " * 8
+    print_table(ROWS, title)
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.strip() == title.strip()
+    assert second.split() == ["structure", "Dice", "cases"]
+
+
 def test_json_is_for_programs(capsys):
     print_table(ROWS, as_json=True)
     assert json.loads(capsys.readouterr().out) == ROWS

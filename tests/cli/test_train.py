@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from ball_cases import small_config, write_cases
 from command_line import fails
-from two_balls import small_config, write_cases
 
 from medseg.cli.train import read_folds
 from medseg.config.load import dump_config

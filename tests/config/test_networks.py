@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from factories import run_config
 from network_sections import NAMES, tiny
 from pydantic import TypeAdapter, ValidationError
 
-from medseg.config.networks import NetworkChoice, NetworkSection
+from medseg.config.networks import NetworkChoice, NetworkSection, OwnNetworkSection
 
 KINDS = TypeAdapter(NetworkSection)
 
@@ -49,6 +50,12 @@ def test_a_section_is_found_by_its_name(name, dims):
 def test_a_section_that_cannot_be_built_says_why(name, changes, message):
     with pytest.raises(ValidationError, match=message):
         KINDS.validate_python(tiny(name, 2).model_dump() | changes)
+
+
+def test_a_network_of_one_s_own_may_take_one_size_only():
+    network = OwnNetworkSection(dims=3, factors=(32, 32, 16))
+    patch = run_config(network=network, sampling={"patch": (32, 32, 16), "batch": 2}).sampling.patch
+    assert patch == network.factors
 
 
 def test_choices_read_as_they_are_typed():

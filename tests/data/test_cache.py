@@ -129,14 +129,6 @@ def test_a_case_that_left_the_data_set_leaves_the_disk(tmp_path, cases):
     assert len(list((tmp_path / "prepared").glob("*/stamp.txt"))) == 1
 
 
-def test_a_file_system_without_locks_is_good_enough(tmp_path, cases, monkeypatch):
-    def none(*_):
-        raise NotImplementedError
-
-    monkeypatch.setattr("filelock.FileLock.acquire", none)
-    assert [one.id for one in prepare(tmp_path, cases)] == ["a", "b"]
-
-
 def test_voxels_of_structures_stay_on_the_disk(tmp_path, cases):
     label = write_label(tmp_path / "only two.nii", values=(0, 2))
     (case,) = prepare(tmp_path, [replace(cases[0], label=label)])

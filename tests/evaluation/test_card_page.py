@@ -120,6 +120,12 @@ def test_what_the_owner_says_is_shown_and_what_is_missing_too():
     assert "- Never try cubes." in chapter(text, "Limits")
 
 
+def test_nothing_that_the_owner_says_is_left_out():
+    said = {name: f"my {name.replace('_', ' ')}" for name in OwnerSection.model_fields}
+    text = card_markdown(card(owner=OwnerSection(**said)))
+    assert [words for words in said.values() if words not in text] == []
+
+
 def test_training_data_is_told_in_counts_and_ranges():
     text = chapter(card_markdown(card()), "Training data")
     assert "| trained | 30 | 28 |" in text
@@ -174,7 +180,11 @@ def test_subgroups_are_told_with_what_nobody_may_know():
     assert "| site | A | 7 | - |" in groups
     assert "sex: the groups differ by up to 0.010, F is the lowest; corrected p \\< 0.001." in groups
     assert "site: fewer than two groups can be judged." in groups
-    assert card_page(card(evaluation=evaluated())).count("<title>mean Dice by") == 1
+    page = card_page(card(evaluation=evaluated()))
+    assert page.count("<title>mean Dice by") == 1
+    assert "F: 0.800 (0.700 to 0.900)" in page
+    assert "0.800 (n = 20)" in page
+    assert "(n = 7)" not in page
     assert "no attribute parts the scored patients" in chapter(card_markdown(card()), "Scores by subgroup")
 
 

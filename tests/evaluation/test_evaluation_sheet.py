@@ -75,6 +75,9 @@ def test_scores_of_another_kind_are_refused(tmp_path):
         evaluation_sheet(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         evaluation_sheet(tmp_path / "nowhere")
+    (tmp_path / "run").mkdir()
+    with pytest.raises(InputError, match=r"run' holds no scores\.json; name a folder that `medseg evaluate` wrote"):
+        evaluation_sheet(tmp_path / "run")
     written(tmp_path)
     tree = json.loads((tmp_path / "scores.json").read_text())
     (tmp_path / "scores.json").write_text(json.dumps(tree | {"summary": [{"structure": 3}]}))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from factories import bundle, geometry, run_config, volume
+from fixed_network import Fixed
 from torch import nn
 
 from medseg.core.errors import BundleError, OutputError
@@ -28,18 +29,6 @@ REGIONS = {
 FLAT = {"preprocessing": {"orientation": "RAS", "spacing": (1.0, 1.0, 2.0), "resample_slices": False}}
 """Plan of a 2D network beside that of a 3D one on another grid, along other axes."""
 SOLID = {"preprocessing": {"orientation": "SLP", "spacing": (1.5, 1.25, 1.5)}}
-
-
-class Fixed(nn.Module):
-    """The same logits everywhere."""
-
-    def __init__(self, *logits):
-        super().__init__()
-        self.logits = torch.tensor(logits)
-
-    def forward(self, image):
-        ones = torch.ones_like(image[:, :1])
-        return ones * self.logits.reshape(1, -1, *[1] * (image.ndim - 2))
 
 
 def model(seed: int, **changes) -> Bundle:

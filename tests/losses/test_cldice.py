@@ -7,7 +7,7 @@ import torch
 from monai.losses.cldice import SoftclDiceLoss as MonaiClDice
 from monai.losses.cldice import soft_skel
 
-from medseg.losses.cldice import DiceClDiceLoss, cldice_losses, soft_skeleton
+from medseg.losses.cldice import ClDiceLoss, cldice_losses, soft_skeleton
 from medseg.losses.dice import SMOOTH, DiceLoss
 from medseg.losses.maps import StructureMaps, structure_maps
 
@@ -44,15 +44,14 @@ def test_of_one_structure_it_is_monai_s(shape):
     theirs = MonaiClDice(iter_=3, smooth_nr=SMOOTH, smooth_dr=SMOOTH, smooth=1e-9)(logits.sigmoid(), target.float())
     ours = cldice_losses(structure_maps(logits, target, exclusive=False), 3)
     torch.testing.assert_close(ours.squeeze(), theirs)
-    whole = DiceClDiceLoss(0.3, 3, exclusive=False)(logits, target)
-    torch.testing.assert_close(whole, 0.7 * DiceLoss(exclusive=False)(logits, target) + 0.3 * theirs)
+    torch.testing.assert_close(ClDiceLoss(3, exclusive=False)(logits, target), theirs)
 
 
 def test_structures_are_averaged_by_their_weights():
     logits, target = batch((9, 10, 8), classes=2)
     weights = torch.tensor([1.0, 3.0])
     single = [cldice_losses(structure_maps(logits[:, [n]], target[:, [n]], exclusive=False), 3) for n in range(2)]
-    whole = DiceClDiceLoss(1.0, 3, weights, exclusive=False)(logits, target)
+    whole = ClDiceLoss(3, weights, exclusive=False)(logits, target)
     torch.testing.assert_close(whole, (single[0] + 3 * single[1]).squeeze() / 4)
 
 

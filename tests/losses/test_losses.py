@@ -9,15 +9,15 @@ from monai.losses import GeneralizedDiceLoss as MonaiGeneralizedDice
 from monai.losses import TverskyLoss as MonaiTversky
 from monai.losses.unified_focal_loss import AsymmetricFocalTverskyLoss as MonaiFocalTversky
 
-from medseg.losses.boundary import DiceBoundaryLoss
-from medseg.losses.cldice import DiceClDiceLoss
-from medseg.losses.compound import DiceCELoss, DiceFocalLoss
+from medseg.losses.boundary import BoundaryLoss
+from medseg.losses.cldice import ClDiceLoss
+from medseg.losses.compound import DiceCELoss, DicePlusLoss
 from medseg.losses.cross_entropy import CrossEntropyLoss
 from medseg.losses.dice import DiceLoss, GeneralizedDiceLoss
 from medseg.losses.focal import FocalLoss
-from medseg.losses.hausdorff import DiceHausdorffLoss
+from medseg.losses.hausdorff import LogHausdorffLoss
 from medseg.losses.ramp import Ramp
-from medseg.losses.topk import DiceTopKLoss, TopKLoss
+from medseg.losses.topk import TopKLoss
 from medseg.losses.tversky import FocalTverskyLoss, TverskyLoss
 
 WEIGHTS = (0.5, 2.0, 3.0)
@@ -33,11 +33,10 @@ LOSSES = {
     "focal": lambda **kind: FocalLoss(2.0, **kind),
     "focal, flat": lambda **kind: FocalLoss(0.5, **kind),
     "dice + ce": lambda **kind: DiceCELoss(0.7, **kind),
-    "dice + focal": lambda **kind: DiceFocalLoss(2.0, 0.7, **kind),
-    "dice + top k": lambda **kind: DiceTopKLoss(0.1, 0.7, **kind),
-    "dice + boundary": lambda **kind: DiceBoundaryLoss(Ramp(0.7, 0.0), 4, **kind),
-    "dice + hausdorff": lambda **kind: DiceHausdorffLoss(Ramp(0.7, 0.0), 2.0, 4, **kind),
-    "dice + cldice": lambda **kind: DiceClDiceLoss(0.4, 2, **kind),
+    "boundary": lambda **kind: BoundaryLoss(4, **kind),
+    "hausdorff": lambda **kind: LogHausdorffLoss(2.0, 4, **kind),
+    "cldice": lambda **kind: ClDiceLoss(2, **kind),
+    "dice + focal": lambda **kind: DicePlusLoss(DiceLoss(**kind), FocalLoss(2.0, **kind), Ramp(0.7), 0.6),
 }
 every_loss = pytest.mark.parametrize("make", LOSSES.values(), ids=LOSSES.keys())
 both_kinds = pytest.mark.parametrize("exclusive", [True, False], ids=["exclusive", "overlapping"])
@@ -158,8 +157,9 @@ class TestAgainstMonai:
     def test_compound_is_the_sum_of_its_parts(self):
         logits, target = batch(exclusive=True)
         dice, weights = DiceLoss(exclusive=True), torch.tensor(WEIGHTS)
-        parts = dice(logits, target) + 0.7 * FocalLoss(1.5, exclusive=True)(logits, target)
-        torch.testing.assert_close(DiceFocalLoss(1.5, 0.7, exclusive=True)(logits, target), parts)
+        focal = FocalLoss(1.5, exclusive=True)
+        parts = 0.4 * dice(logits, target) + 0.7 * focal(logits, target)
+        torch.testing.assert_close(DicePlusLoss(dice, focal, Ramp(0.7), 0.4)(logits, target), parts)
         weighted = DiceLoss(weights, exclusive=True)(logits, target)
         weighted += 0.7 * CrossEntropyLoss(weights, exclusive=True)(logits, target)
         torch.testing.assert_close(DiceCELoss(0.7, weights, exclusive=True)(logits, target), weighted)

@@ -8,10 +8,11 @@ from monai.losses import BoundaryLoss as MonaiBoundary
 from monai.losses import HausdorffDTLoss as MonaiHausdorff
 from monai.losses import LogHausdorffDTLoss as MonaiLogHausdorff
 
-from medseg.losses.boundary import DiceBoundaryLoss, boundary_losses
+from medseg.losses.boundary import BoundaryLoss, boundary_losses
+from medseg.losses.compound import DicePlusLoss
 from medseg.losses.deep_supervision import DeepSupervisionLoss
 from medseg.losses.dice import DiceLoss
-from medseg.losses.hausdorff import DiceHausdorffLoss, hausdorff_losses
+from medseg.losses.hausdorff import LogHausdorffLoss, hausdorff_losses
 from medseg.losses.maps import structure_maps
 from medseg.losses.ramp import Ramp, set_progress
 
@@ -48,8 +49,7 @@ def test_boundary_is_monai_s_less_the_reference_s_own(exclusive, shape):
     expected = theirs(probabilities, reference) - theirs(reference, reference) - (probabilities - reference).mean() / 2
     ours = boundary_losses(structure_maps(logits, target, exclusive=exclusive), FAR)
     torch.testing.assert_close(ours.mean(), expected)
-    whole = DiceBoundaryLoss(Ramp(0.3, 0.0), FAR, exclusive=exclusive)(logits, target)
-    torch.testing.assert_close(whole, DiceLoss(exclusive=exclusive)(logits, target) + 0.3 * expected)
+    torch.testing.assert_close(BoundaryLoss(FAR, exclusive=exclusive)(logits, target), expected)
 
 
 @both_kinds
@@ -62,8 +62,7 @@ def test_hausdorff_is_monai_s(exclusive, shape, alpha):
     ours = hausdorff_losses(structure_maps(logits, target, exclusive=exclusive), alpha, FAR)
     torch.testing.assert_close(ours.mean(), expected)
     logarithm = MonaiLogHausdorff(alpha=alpha, include_background=True)(probabilities, reference)
-    whole = DiceHausdorffLoss(Ramp(0.3, 0.0), alpha, FAR, exclusive=exclusive)(logits, target)
-    torch.testing.assert_close(whole, DiceLoss(exclusive=exclusive)(logits, target) + 0.3 * logarithm)
+    torch.testing.assert_close(LogHausdorffLoss(alpha, FAR, exclusive=exclusive)(logits, target), logarithm)
 
 
 @pytest.mark.parametrize("losses", [boundary_losses, lambda maps, reach: hausdorff_losses(maps, 2.0, reach)])
@@ -96,26 +95,26 @@ def test_a_structure_of_one_voxel_is_worth_finding():
     assert missed.item() == pytest.approx(0.5 / 81)
 
 
-@pytest.mark.parametrize("make", [DiceBoundaryLoss, DiceHausdorffLoss])
+@pytest.mark.parametrize("make", [BoundaryLoss, LogHausdorffLoss])
 def test_class_weights_choose_the_structure(make):
     logits, target = batch(exclusive=True, shape=(9, 10, 8))
-    first = make(Ramp(1.0, 0.0), class_weights=torch.tensor([1.0, 1.0, 1e-6]), exclusive=True)(logits, target)
+    first = make(class_weights=torch.tensor([1.0, 1.0, 1e-6]), exclusive=True)(logits, target)
     merged = torch.stack([logits[:, [0, 2]].logsumexp(1), logits[:, 1]], 1)
-    alone = make(Ramp(1.0, 0.0), exclusive=True)(merged, (target == 1).byte())
+    alone = make(exclusive=True)(merged, (target == 1).byte())
     torch.testing.assert_close(first, alone, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("make", [DiceBoundaryLoss, DiceHausdorffLoss])
+@pytest.mark.parametrize("make", [BoundaryLoss, LogHausdorffLoss])
 def test_the_weight_rises_with_the_training(make):
     logits, target = batch(exclusive=True, shape=(9, 10, 8))
-    ramp = Ramp(2.0, 0.5)
-    loss = DeepSupervisionLoss(make(ramp, exclusive=True))
+    loss = DeepSupervisionLoss(DicePlusLoss(DiceLoss(exclusive=True), make(exclusive=True), Ramp(2.0, 0.5)))
     full = loss(logits, target)
     values = []
     for progress in (0.0, 0.25, 0.5, 1.0):
         set_progress(loss, progress)
         values.append(loss(logits, target))
     dice = DiceLoss(exclusive=True)(logits, target)
+    torch.testing.assert_close(full, dice + 2 * make(exclusive=True)(logits, target))
     torch.testing.assert_close(values[0], dice)
     torch.testing.assert_close(values[1], (dice + full) / 2)
     torch.testing.assert_close(torch.stack(values[2:]), torch.stack([full, full]))

@@ -8,8 +8,7 @@ import torch
 from scipy.special import expit, log_softmax
 
 from medseg.losses.cross_entropy import CrossEntropyLoss
-from medseg.losses.dice import DiceLoss
-from medseg.losses.topk import DiceTopKLoss, TopKLoss
+from medseg.losses.topk import TopKLoss
 
 WEIGHTS = (0.5, 2.0, 3.0)
 
@@ -64,9 +63,3 @@ def test_easy_voxels_get_no_gradient(exclusive):
     TopKLoss(0.1, exclusive=exclusive)(logits, target).backward()
     touched = logits.grad.ne(0).any(1) if exclusive else logits.grad.ne(0)
     assert int(touched.sum()) == int((target != 255).sum()) // 10
-
-
-def test_beside_dice_it_counts_by_its_weight():
-    logits, target = map(torch.from_numpy, batch(exclusive=True))
-    parts = DiceLoss(exclusive=True)(logits, target) + 0.3 * TopKLoss(0.2, exclusive=True)(logits, target)
-    torch.testing.assert_close(DiceTopKLoss(0.2, 0.3, exclusive=True)(logits, target), parts)

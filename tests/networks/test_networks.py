@@ -19,7 +19,9 @@ from medseg.networks.build import build_network
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MONAI's own imports warn
 
-MOSTLY_QUICK = [pytest.param(name, marks=pytest.mark.slow) if name == "swin_unetr" else name for name in NAMES]
+MOSTLY_QUICK = [
+    pytest.param(name, marks=pytest.mark.slow) if name in ("swin_unetr", "mednext") else name for name in NAMES
+]
 
 each_network = pytest.mark.parametrize("name", NAMES)
 each_dims = pytest.mark.parametrize("dims", [2, 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,9 @@ def test_scores_of_other_structures_are_refused(model, tmp_path):
 
 def test_bad_input_leaves_no_card(model, tmp_path):
     with pytest.raises(BundleError, match="is no bundle"):
+        model_card(tmp_path)
+    shutil.copy(model / "config.yaml", tmp_path)  # as in the folder of a run
+    with pytest.raises(BundleError, match=r"is no bundle: it needs config\.yaml and facts\.json"):
         model_card(tmp_path)
     with pytest.raises(ConfigError, match="'x=1' is not of the form key=text"):
         model_card(model, ["x=1"])

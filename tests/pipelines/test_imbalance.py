@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from factories import ball, run_config
+from ball_cases import small_config, write_case
+from factories import ball
+from notes import Notes
 
 from medseg.config.sections import RunConfig
-from medseg.core.geometry import Geometry
-from medseg.core.volume import LabelMap, Volume
 from medseg.inference.bundle import read_bundle
-from medseg.io.formats import write_label_map, write_volume
 from medseg.pipelines.train import train
-
-
-class Notes:
-    """Progress that remembers what it was told to say."""
-
-    start = advance = finish = lambda *_: None
-
-    def __init__(self):
-        self.texts = []
-
-    def note(self, text):
-        self.texts.append(text)
 
 
 @pytest.fixture
@@ -31,26 +18,24 @@ def folder(tmp_path):
     """Three images of a ball with a small bright one inside, which one of them lacks."""
     rng = np.random.default_rng(0)
     for number in range(3):
-        grid = Geometry.from_spacing((20, 20, 20))
-        labels = np.zeros(grid.shape, np.uint8)
-        labels[ball(grid.shape, (9, 10, 10), 6)] = 1
+        labels = np.zeros((20, 20, 20), np.uint8)
+        labels[ball(labels.shape, (9, 10, 10), 6)] = 1
         if number:
-            labels[ball(grid.shape, rng.uniform(8, 12, 3), 1.8)] = 2
-        image = np.array([0.0, 100.0, 200.0])[labels] + rng.normal(0, 15, grid.shape)
-        write_volume(tmp_path / "cases/images" / f"c{number}.nii.gz", Volume(image[None].astype(np.float32), grid))
-        write_label_map(tmp_path / "cases/labels" / f"c{number}.nii.gz", LabelMap(labels, grid))
+            labels[ball(labels.shape, rng.uniform(8, 12, 3), 1.8)] = 2
+        write_case(tmp_path / "cases", f"c{number}", labels, rng)
     (tmp_path / "cases/labels.json").write_text('{"organ": 1, "lesion": 2}')
     return tmp_path / "cases"
 
 
 def config(folder, loss="dice_ce", sampling=None, **training) -> RunConfig:
-    return run_config(
-        structures=("organ", "lesion"),
+    return small_config(
+        folder,
+        epochs=1,
+        labels={"structures": [{"name": "organ", "value": 1}, {"name": "lesion", "value": 2}]},
         data={"folder": str(folder), "split": {"validation": 0.0}},
-        network=run_config().network.model_dump() | {"features": (8, 16)},
         loss={"name": loss},
         sampling={"patch": (16, 16, 16), "batch": 2} | (sampling or {}),
-        training={"budget": {"epochs": 1, "steps": 3}, "precision": "fp32"} | training,
+        training=training,
         postprocessing={},
     )
 

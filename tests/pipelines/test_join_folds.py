@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 import pytest
+from ball_cases import small_config, write_cases
 from fold_runs import confident, said_run, whole_run
-from two_balls import small_config, write_cases
+from notes import Notes
 
 from medseg.config.sections import PostprocessingSection
 from medseg.core.errors import DataError
@@ -68,7 +69,9 @@ def test_a_stray_voxel_makes_the_largest_component_count(manifest, tmp_path):
         shown[0, 0, 0] = 1
         return confident(shown)
 
-    run = said_run(tmp_path / "run", manifest, says)
+    notes = Notes()
+    run = said_run(tmp_path / "run", manifest, says, notes)
+    assert "clean-up chosen out of fold: largest component of one" in notes.texts
     assert summary(run)["postprocessing"] == {"largest_component": ["one"], "fill_holes": []}
     assert read_bundle(run / "bundle").config.postprocessing == PostprocessingSection(largest_component=("one",))
     assert mean_dice(run) == 1  # the label maps that are written and scored are clean
@@ -81,7 +84,9 @@ def test_clean_up_that_is_given_is_not_chosen_again(manifest, tmp_path):
         shown[0, 0, 0] = 1
         return confident(shown)
 
-    run = said_run(tmp_path / "run", manifest, says, postprocessing={"fill_holes": ["two"]})
+    notes = Notes()
+    run = said_run(tmp_path / "run", manifest, says, notes, postprocessing={"fill_holes": ["two"]})
+    assert not any("clean-up chosen" in text for text in notes.texts)
     assert summary(run)["postprocessing"] == {"largest_component": [], "fill_holes": ["two"]}
     assert mean_dice(run) < 1
 

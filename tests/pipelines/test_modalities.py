@@ -49,7 +49,7 @@ def config(folder: Path, *, dims=3, epochs=1, steps=3, optional=("T2", "FLAIR"),
     )
 
 
-@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("dims", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_sequence_may_be_missing_everywhere(tmp_path, dims):
     """In training and validation, from a manifest and from files, in the scores."""
     data = write_sequences(tmp_path / "heads", cases=4, lacking=[(0, "FLAIR"), (1, "T2"), (2, "T2")])

@@ -69,7 +69,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["segments that overlap", pytest.param("regions of a label map", marks=pytest.mark.slow)]
+)
 def test_both_structures_are_kept_to_the_end(tmp_path, kind):
     write, described = KINDS[kind]
     data = tmp_path / "data"

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from factories import ball, run_config
+from ball_cases import CASES, small_config, write_balls
 from torch import nn
 
 import medseg
 from medseg.config.networks import OwnNetworkSection
 from medseg.core.errors import BundleError, ConfigError
-from medseg.core.geometry import Geometry
-from medseg.core.volume import LabelMap, Volume
-from medseg.io.formats import write_label_map, write_volume
 
 
 class Small(nn.Module):
@@ -65,30 +61,14 @@ class Watching(medseg.Callback):
 
 @pytest.fixture
 def cases(tmp_path) -> Path:
-    """Four images of a bright and a brighter ball."""
-    folder, rng = tmp_path / "cases", np.random.default_rng(0)
-    for number in range(4):
-        grid = Geometry.from_spacing((16, 16, 16))
-        labels = np.zeros(grid.shape, np.uint8)
-        labels[ball(grid.shape, (4, 4, 4 + number), 3.5)] = 1
-        labels[ball(grid.shape, (11, 11, 11 - number), 3.0)] = 2
-        image = np.array([0.0, 100.0, 200.0])[labels] + rng.normal(0, 10, grid.shape)
-        write_volume(folder / "images" / f"c{number}.nii.gz", Volume(image[None].astype(np.float32), grid))
-        write_label_map(folder / "labels" / f"c{number}.nii.gz", LabelMap(labels, grid))
-    (folder / "labels.json").write_text('{"one": 1, "two": 2}')
-    return folder
-
-
-def config(folder: Path, **training):
-    section = {"budget": {"epochs": 2, "steps": 3}, "validate_every": 2, "precision": "fp32"} | training
-    return run_config(data={"folder": str(folder), "split": {"validation": 0.5}}, training=section)
+    return write_balls(tmp_path / "cases", CASES[:4])
 
 
 def test_a_run_with_parts_of_ones_own_leaves_a_bundle_that_says_so(cases, tmp_path):
     network, loss, callback = Small(), Counting(), Watching()
     before = network.layers[0].weight.clone()
     parts = medseg.OwnParts(network, loss, (callback,))
-    result = medseg.train(config(cases), tmp_path / "run", parts=parts)
+    result = medseg.train(small_config(cases), tmp_path / "run", parts=parts)
     assert loss.calls == 6
     assert callback.epochs == [1, 2]
     assert "bottleneck" in callback.ends[0]
@@ -109,7 +89,7 @@ def test_a_run_with_parts_of_ones_own_leaves_a_bundle_that_says_so(cases, tmp_pa
 
 def test_an_own_network_learns(cases, tmp_path):
     result = medseg.train(
-        config(cases, budget={"epochs": 8, "steps": 15}, optimizer={"lr": 0.03}), tmp_path / "run",
+        small_config(cases, epochs=8, steps=15, training={"optimizer": {"lr": 0.03}}), tmp_path / "run",
         parts=medseg.OwnParts(Small()),
     )  # fmt: skip
     assert min(row["dice"] for row in result.rows()) > 0.9
@@ -123,11 +103,11 @@ class Stopping(medseg.Callback):
 
 def test_a_run_with_an_own_network_goes_on_bit_by_bit(cases, tmp_path):
     network, four = Small(), {"epochs": 4, "steps": 3}
-    whole = medseg.train(config(cases, budget=four), tmp_path / "whole", parts=medseg.OwnParts(network))
+    whole = medseg.train(small_config(cases, **four), tmp_path / "whole", parts=medseg.OwnParts(network))
     with pytest.raises(KeyboardInterrupt):
-        medseg.train(config(cases, budget=four), tmp_path / "cut", parts=medseg.OwnParts(network, None, (Stopping(),)))
+        medseg.train(small_config(cases, **four), tmp_path / "cut", parts=medseg.OwnParts(network, None, (Stopping(),)))
     # How it is computed may change, and the weights that it begins with do not matter any more.
-    changed = config(cases, budget=four, workers=1)
+    changed = small_config(cases, **four, training={"workers": 1})
     again = medseg.train(changed, tmp_path / "cut", resume=True, parts=medseg.OwnParts(Small()))
     one, other = (medseg.read_bundle(run.bundle, network=Small()).members[0].network for run in (whole, again))
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(one.parameters(), other.parameters(), strict=True))
@@ -138,26 +118,32 @@ def test_a_run_with_an_own_network_goes_on_bit_by_bit(cases, tmp_path):
 
 
 def test_a_network_that_gives_several_levels_says_so(cases, tmp_path):
-    result = medseg.train(config(cases), tmp_path / "run", parts=medseg.OwnParts(Deep()))
+    result = medseg.train(small_config(cases), tmp_path / "run", parts=medseg.OwnParts(Deep()))
     assert medseg.read_bundle(result.bundle, network=Deep()).config.network.deep_supervision
 
 
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (Small(outputs=2), r"gives logits of shape \(1, 2, 16, 16, 16\) for .*; \(1, 3, 16, 16, 16\) are needed"),
-        (nn.Conv2d(1, 3, 1), r"does not take an image of shape \(1, 1, 16, 16, 16\): Expected"),
-        (nn.Sequential(nn.Identity(), nn.Flatten(), nn.LSTM(4096, 3)), "gives no tensor in evaluation mode"),
+        (Small(outputs=2), r"gives logits of shape \(1, 2, 12, 12, 12\) for .*; \(1, 3, 12, 12, 12\) are needed"),
+        (nn.Conv2d(1, 3, 1), r"does not take an image of shape \(1, 1, 12, 12, 12\): Expected"),
+        (nn.Sequential(nn.Identity(), nn.Flatten(), nn.LSTM(1728, 3)), "gives no tensor in evaluation mode"),
     ],
 )
 def test_a_network_that_does_not_fit_is_refused_before_anything_is_written(cases, tmp_path, network, message):
     with pytest.raises(ConfigError, match=message):
-        medseg.train(config(cases), tmp_path / "run", parts=medseg.OwnParts(network))
+        medseg.train(small_config(cases), tmp_path / "run", parts=medseg.OwnParts(network))
     assert not (tmp_path / "run").exists()
 
 
+def test_an_own_network_starts_from_no_model(cases, tmp_path):
+    config = small_config(cases, training={"init": {"bundle": cases}})
+    with pytest.raises(ConfigError, match="load weights into a network of your own before you give it"):
+        medseg.train(config, tmp_path / "run", parts=medseg.OwnParts(Small()))
+
+
 def test_a_configuration_alone_builds_no_own_network(cases, tmp_path):
-    tree = config(cases).model_dump() | {"network": {"name": "own", "dims": 3, "factors": (1, 1, 1)}}
+    tree = small_config(cases).model_dump() | {"network": {"name": "own", "dims": 3, "factors": (1, 1, 1)}}
     with pytest.raises(ConfigError, match=r"give it from Python, to medseg.train in OwnParts\(network=...\)"):
         medseg.train(medseg.RunConfig.model_validate(tree), tmp_path / "run")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ball_cases import BallCases, Notes, ball_config, write_balls
+from ball_cases import small_config, write_balls, write_manifest
+from notes import Notes
 from safetensors.torch import load_file
 
 from medseg.config.load import dump_config
@@ -24,9 +26,16 @@ CPU = torch.device("cpu")
 MEDSEG = Path(sys.executable).with_name("medseg")
 
 
-@pytest.fixture
-def cases(tmp_path) -> Path:
-    return write_balls(tmp_path / "cases")
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory) -> Path:
+    """Not to be changed."""
+    return write_balls(tmp_path_factory.mktemp("data") / "cases")
+
+
+@pytest.fixture(scope="module")
+def source(cases, tmp_path_factory) -> Path:
+    """The bundle of a training, not to be changed."""
+    return train(small_config(cases), tmp_path_factory.mktemp("source") / "run").bundle
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -34,13 +43,14 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def init(bundle: Path, **changes) -> dict[str, object]:
-    return {"init": {"bundle": bundle} | changes}
+    return {"training": {"init": {"bundle": bundle} | changes}}
 
 
-def test_a_pretrained_network_starts_a_training(cases, tmp_path):
+def test_a_pretrained_network_starts_a_training(tmp_path):
+    cases = write_balls(tmp_path / "cases")
     for label in sorted((cases / "labels").iterdir())[2:]:
         label.unlink()
-    settings = ball_config(BallCases(cases).manifest(), epochs=8, steps=8, pretraining={"block": 4, "masked": 0.4})
+    settings = small_config(write_manifest(cases), epochs=8, steps=8, pretraining={"block": 4, "masked": 0.4})
     notes = Notes()
     result = pretrain(settings, tmp_path / "pre", progress=notes)
     assert result.cases == 5  # one of the two labelled cases validates
@@ -50,7 +60,7 @@ def test_a_pretrained_network_starts_a_training(cases, tmp_path):
     assert "5 images" in notes.texts[0]
     start = read_starting_weights(result.pretrained)
     assert (start.inputs, start.outputs) == (("image",), ())
-    trained = train(ball_config(cases.parent / "cases" / "manifest.csv", **init(result.pretrained)), tmp_path / "run")
+    trained = train(small_config(cases / "manifest.csv", **init(result.pretrained)), tmp_path / "run")
     report = json.loads((tmp_path / "run" / RECORD).read_text())
     assert {name.partition(".")[0] for name in report["left"]} == {"heads"}
     assert "encoder.0.0.weight" in report["taken"]
@@ -58,25 +68,31 @@ def test_a_pretrained_network_starts_a_training(cases, tmp_path):
 
 
 def test_a_pretraining_is_no_bundle_to_predict_with(cases, tmp_path):
-    result = pretrain(ball_config(cases, epochs=1), tmp_path / "pre")
+    result = pretrain(small_config(cases, epochs=1), tmp_path / "pre")
     with pytest.raises(BundleError, match="is no bundle"):
         read_bundle(result.pretrained)
     text = b"".join(path.read_bytes() for path in result.pretrained.iterdir() if path.suffix != ".safetensors")
     assert str(tmp_path).encode() not in text
 
 
-def test_images_alone_are_enough(cases, tmp_path):
-    for path in [*(cases / "labels").iterdir()]:
-        path.unlink()
-    (cases / "labels").rmdir()
+def test_images_alone_are_enough(tmp_path):
+    cases = write_balls(tmp_path / "cases")
+    shutil.rmtree(cases / "labels")
     (cases / "labels.json").unlink()
-    result = pretrain(ball_config(cases, epochs=1), tmp_path / "pre")
+    result = pretrain(small_config(cases, epochs=1), tmp_path / "pre")
     assert result.cases == 3  # the others validate
     assert [*result.rows()[0]] == ["images", "hidden voxels off by", "mean of the visible"]
 
 
+def test_curves_are_kept_where_the_configuration_says(cases, tmp_path):
+    for tracking in ("tensorboard", "none"):
+        pretrain(small_config(cases, epochs=1, training={"tracking": tracking}), tmp_path / tracking)
+    assert (tmp_path / "tensorboard" / "tensorboard").is_dir()
+    assert not (tmp_path / "none" / "tensorboard").exists()
+
+
 def test_a_pretraining_that_stopped_goes_on_bit_by_bit(cases, tmp_path, monkeypatch):
-    settings = ball_config(cases, epochs=4)
+    settings = small_config(cases, epochs=4)
     whole = pretrain(settings, tmp_path / "whole")
     with monkeypatch.context() as patched:
         patched.setattr("medseg.training.pretrain.ReconstructionCheck.__call__", _interrupted)
@@ -95,33 +111,31 @@ def _interrupted(_check, _network):
     raise KeyboardInterrupt
 
 
-def test_a_run_starts_from_a_model_and_says_so(cases, tmp_path):
-    source = train(ball_config(cases), tmp_path / "source").bundle
+def test_a_run_starts_from_a_model_and_says_so(cases, source, tmp_path):
     notes = Notes()
-    train(ball_config(cases, epochs=1, steps=1, **init(source)), tmp_path / "run", progress=notes)
+    train(small_config(cases, epochs=1, steps=1, **init(source)), tmp_path / "run", progress=notes)
     assert any(
         text.startswith("taken from model 'tiny': 21 weights (encoder 12, up 1, decoder 6, heads 2)")
         for text in notes.texts
     )
     report = json.loads((tmp_path / "run" / RECORD).read_text())
-    assert len(report["taken"]) == len(weights(tmp_path / "source"))
+    assert len(report["taken"]) == len(load_file(source / "model.safetensors"))
     assert read_bundle(tmp_path / "run" / "bundle").config.training.init.bundle == Path()
 
 
-def test_a_frozen_encoder_is_the_models_to_the_last_bit(cases, tmp_path):
-    source = train(ball_config(cases), tmp_path / "source").bundle
-    train(ball_config(cases, **init(source, freeze="encoder")), tmp_path / "run")
-    before, after = weights(tmp_path / "source"), weights(tmp_path / "run")
+def test_a_frozen_encoder_is_the_models_to_the_last_bit(cases, source, tmp_path):
+    train(small_config(cases, **init(source, freeze="encoder")), tmp_path / "run")
+    before, after = load_file(source / "model.safetensors"), weights(tmp_path / "run")
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert same == {name for name in before if name.startswith("encoder.")}
 
 
 @pytest.mark.parametrize("changes", [{"freeze": "encoder"}, {"encoder_lr_factor": 0.1}])
-def test_a_resumed_run_keeps_its_paces_without_the_model(cases, tmp_path, changes):
-    source = train(ball_config(cases), tmp_path / "source").bundle
-    settings = ball_config(cases, epochs=4, **init(source, **changes))
+def test_a_resumed_run_keeps_its_paces_without_the_model(cases, source, tmp_path, changes):
+    source = Path(shutil.copytree(source, tmp_path / "source"))
+    settings = small_config(cases, epochs=4, **init(source, **changes))
     train(settings, tmp_path / "whole")
-    train(ball_config(cases, epochs=2, **init(source, **changes)), tmp_path / "cut")
+    train(small_config(cases, epochs=2, **init(source, **changes)), tmp_path / "cut")
     source.rename(tmp_path / "gone")
     last = read_checkpoint(tmp_path / "cut" / "last.pt", CPU)
     assert last["counters"]["epoch"] == 2
@@ -140,7 +154,7 @@ def _moved(before, after, part):
 
 @pytest.mark.slow
 def test_two_processes_pretrain_and_start_from_a_model_as_one_does(cases, tmp_path):
-    settings = ball_config(cases, epochs=1)
+    settings = small_config(cases, epochs=1)
     (tmp_path / "run.yaml").write_text(dump_config(settings))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", MEDSEG]
     start = ["--init-from", tmp_path / "pre" / "pretrained", "--set", "training.init.freeze=encoder"]
@@ -150,6 +164,8 @@ def test_two_processes_pretrain_and_start_from_a_model_as_one_does(cases, tmp_pa
     ):
         done = subprocess.run([*command, *words], check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+        assert done.stdout.count("next: medseg") == 1
+        assert done.stderr.count("training …") == 1
     alone = pretrain(settings, tmp_path / "alone")
     both = json.loads((tmp_path / "pre" / "pretrained" / "pretraining.json").read_text())
     assert both["error"]["mean"] == pytest.approx(alone.error.mean)
@@ -158,22 +174,20 @@ def test_two_processes_pretrain_and_start_from_a_model_as_one_does(cases, tmp_pa
     assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("encoder."))
 
 
-def test_a_model_that_is_not_there_is_told(cases, tmp_path):
+def test_a_model_that_is_not_there_is_told(cases, source, tmp_path):
     with pytest.raises(InputError, match="the model to start from, .*nowhere', does not exist"):
-        train(ball_config(cases, **init(tmp_path / "nowhere")), tmp_path / "run")
+        train(small_config(cases, **init(tmp_path / "nowhere")), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    source = train(ball_config(cases), tmp_path / "source").bundle
     (tmp_path / "run2").mkdir()
-    flat = ball_config(cases, dims=2, **init(source))
+    flat = small_config(cases, dims=2, **init(source))
     with pytest.raises(BundleError, match="no weights of model 'tiny' .* fit this network"):
         train(flat, tmp_path / "run2")
 
 
-def test_a_run_is_resumed_with_the_model_that_it_began_with(cases, tmp_path):
-    source = train(ball_config(cases), tmp_path / "source").bundle
-    train(ball_config(cases, **init(source)), tmp_path / "run")
+def test_a_run_is_resumed_with_the_model_that_it_began_with(cases, source, tmp_path):
+    train(small_config(cases, **init(source)), tmp_path / "run")
     with pytest.raises(ConfigError, match="differs from this configuration in training"):
-        train(ball_config(cases), tmp_path / "run", resume=True)
+        train(small_config(cases), tmp_path / "run", resume=True)
     (tmp_path / "run" / RECORD).unlink()
     with pytest.raises(BundleError, match=r"init\.json of the run is missing or damaged"):
-        train(ball_config(cases, epochs=3, **init(source)), tmp_path / "run", resume=True)
+        train(small_config(cases, epochs=3, **init(source)), tmp_path / "run", resume=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ball_cases import write_cases
 from fold_runs import confident, said_run
-from two_balls import write_cases
+from notes import Notes
 
 from medseg.core.errors import InputError
 from medseg.evaluation.intervals import Bootstrap
@@ -20,16 +21,6 @@ from medseg.pipelines.select import compare_runs
 
 PATIENTS = {f"c{number}": f"p{number}" for number in range(6)}
 QUICK = CompareOptions(bootstrap=Bootstrap(resamples=200))
-
-
-class Notes:
-    advance = finish = start = lambda *_: None
-
-    def __init__(self):
-        self.texts = []
-
-    def note(self, text):
-        self.texts.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +136,5 @@ def test_runs_and_evaluations_are_told_apart(runs):
     assert not are_runs([run / "out_of_fold" for run in runs])
     with pytest.raises(InputError, match=r"'.*A' is a cross-validation, '.*out_of_fold' is none; name '.*out_of_fold'"):
         are_runs([runs[0], runs[1] / "out_of_fold"])
+    with pytest.raises(InputError, match="'.*nowhere' does not exist"):
+        are_runs([runs[0], runs[1] / "nowhere"])

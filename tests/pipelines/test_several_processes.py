@@ -6,16 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from factories import ball, run_config
+from ball_cases import CASES, write_balls
+from factories import run_config
 from safetensors.torch import load_file
 
 from medseg.config.load import dump_config
-from medseg.core.geometry import Geometry
-from medseg.core.volume import LabelMap, Volume
-from medseg.io.formats import write_label_map, write_volume
 
 # Cross-entropy is a mean over patches; a Dice over the batch is not.
 SCRIPT = """
@@ -32,17 +29,7 @@ medseg.train(medseg.load_config(Path(sys.argv[1])), Path(sys.argv[2]), parts=med
 
 @pytest.fixture
 def cases(tmp_path) -> Path:
-    folder, rng = tmp_path / "cases", np.random.default_rng(0)
-    for number in range(4):
-        grid = Geometry.from_spacing((20, 20, 20))
-        labels = np.zeros(grid.shape, np.uint8)
-        labels[ball(grid.shape, rng.uniform(5, 7, 3), 4.5)] = 1
-        labels[ball(grid.shape, rng.uniform(12, 14, 3), 4.0)] = 2
-        image = np.array([0.0, 100.0, 200.0])[labels] + rng.normal(0, 15, grid.shape)
-        write_volume(folder / "images" / f"c{number}.nii.gz", Volume(image[None].astype(np.float32), grid))
-        write_label_map(folder / "labels" / f"c{number}.nii.gz", LabelMap(labels, grid))
-    (folder / "labels.json").write_text('{"one": 1, "two": 2}')
-    return folder
+    return write_balls(tmp_path / "cases", CASES[:4])
 
 
 @pytest.mark.slow

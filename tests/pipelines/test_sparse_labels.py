@@ -45,7 +45,9 @@ def scribbled(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return kept
 
 
-@pytest.fixture(params=[on_slices, scribbled], ids=["slices", "scribbles"])
+@pytest.fixture(
+    params=[pytest.param(on_slices, id="slices"), pytest.param(scribbled, id="scribbles", marks=pytest.mark.slow)]
+)
 def cases(request, tmp_path) -> Path:
     """Four training and two validation cases, all of them labelled in part; one test case that is labelled whole."""
     folder = tmp_path / "cases"

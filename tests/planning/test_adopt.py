@@ -6,13 +6,14 @@ import pytest
 import torch
 from factories import geometry, run_config
 from monai_bundles import monai_bundle, segresnet
+from network_sections import tiny
 
 from medseg.config.schemes import label_scheme
 from medseg.core.errors import BundleError, ConfigError
 from medseg.inference.bundle import Bundle, BundleRecords, TrainingFacts, output_channels, write_bundle
 from medseg.inference.network import network_of
 from medseg.inference.starting_weights import read_starting_weights
-from medseg.planning.adopt import adopted, read_model
+from medseg.planning.adopt import Model, adopted, read_model
 from medseg.planning.plan import Plan
 from medseg.training.transfer import ends_of, transfer_weights
 
@@ -83,6 +84,13 @@ def test_a_patch_grows_to_what_the_network_takes(tmp_path):
     source = read_model(monai_bundle(tmp_path, segresnet(), blocks_down=[1, 1, 1, 1], blocks_up=[1, 1, 1]))
     config = adopted(planned(sampling={"patch": (18, 20, 22)}, channels=[{"name": "a"}, {"name": "b"}]), source).config
     assert config.sampling.patch == (24, 24, 24)
+
+
+def test_a_patch_is_not_cut_to_one_voxel_at_the_coarsest_level(tmp_path):
+    """Of which a norm would leave nothing."""
+    source = Model(tmp_path, tiny("swin_unetr", 3))
+    config = adopted(planned(sampling={"patch": (18, 20, 22)}), source).config
+    assert config.sampling.patch == (32, 32, 64)
 
 
 def test_other_dimensions_are_refused(tmp_path):

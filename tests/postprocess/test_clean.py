@@ -6,7 +6,7 @@ from medseg.config.sections import PostprocessingSection
 from medseg.core.errors import LabelError
 from medseg.core.labels import LabelScheme, Region, Structure
 from medseg.core.volume import LabelMap, MultiLabelMap
-from medseg.postprocess.clean import clean
+from medseg.postprocess.clean import clean, steps_in_words
 
 BOTH = PostprocessingSection(largest_component=("liver",), fill_holes=("liver",))
 LIVER_AND_TUMOUR = LabelScheme.from_names({"liver": 5, "tumour": 7})
@@ -61,3 +61,9 @@ def test_unknown_structure_is_refused():
     section = PostprocessingSection(fill_holes=("heart",))
     with pytest.raises(LabelError, match=r"postprocessing names \['heart'\]; the scheme has one, two"):
         clean(liver_with_tumour_and_satellite(), section, scheme())
+
+
+def test_steps_are_told_with_their_structures():
+    section = PostprocessingSection(fill_holes=("liver", "tumour"))
+    assert steps_in_words(section) == ["fill holes of liver, tumour"]
+    assert steps_in_words(PostprocessingSection()) == []

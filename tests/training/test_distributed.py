@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from medseg.training.distributed import Process, joined_process
+from medseg.training.distributed import Process, is_main_process, joined_process
 
 
 def test_without_torchrun_a_process_is_alone(monkeypatch):
@@ -14,6 +14,7 @@ def test_without_torchrun_a_process_is_alone(monkeypatch):
     with joined_process("cpu") as process:
         assert process == Process(0, 1, torch.device("cpu"))
         assert process.is_main
+        assert is_main_process()
         assert process.from_main(0.25) == 0.25
         assert process.sum(torch.ones(2)).tolist() == [1, 1]
 
@@ -27,7 +28,7 @@ def test_processes_wait_for_hours_while_the_main_one_prepares_cases(monkeypatch,
     monkeypatch.setattr(dist, "get_rank", lambda: int(rank))
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     with joined_process("cpu") as process:
-        assert process.is_main == (rank == "0")
+        assert process.is_main == is_main_process() == (rank == "0")
         assert joined["gloo"] >= dt.timedelta(hours=2)
         assert process.neighbours == 1
     assert joined == {}

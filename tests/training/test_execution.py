@@ -12,6 +12,7 @@ from torch import nn
 
 from medseg.config.schemes import label_scheme
 from medseg.core.errors import TrainingError
+from medseg.inference.bundle import output_channels
 from medseg.losses.build import build_loss
 from medseg.training.assemble import new_loader, new_state
 from medseg.training.distributed import Process
@@ -92,7 +93,7 @@ def trained(folder, device=CPU, loss=None, **training) -> torch.Tensor:
     targets = [torch.randint(0, 3, (20, 20, 20), generator=rng).numpy().astype("uint8") for _ in range(2)]
     cases = [prepared_arrays(target, image=target + 0.1) for target in targets]
     process, scheme = Process(0, 1, device), label_scheme(config.labels)
-    state = new_state(config, scheme, process, None)
+    state = new_state(config, output_channels(scheme), process, None)
     loss = loss or build_loss(config.loss, scheme.is_exclusive, None, deep_supervision=True)
     parts = Ingredients(new_loader(config, cases, process), loss.to(device), lambda _: report(0.5))
     return weights(Trainer(process, config.training, parts, folder).fit(state))

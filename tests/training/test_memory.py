@@ -18,6 +18,7 @@ from medseg.config.schemes import label_scheme
 from medseg.core.case import CaseId
 from medseg.core.errors import TrainingError
 from medseg.data.loaders import Batch, BatchPlan, PatchLoader
+from medseg.inference.bundle import output_channels
 from medseg.training.assemble import new_state
 from medseg.training.distributed import Process
 from medseg.training.failures import explained
@@ -60,9 +61,9 @@ def train(folder, voxels, batch=4, patch=(16, 16, 16), **training):
     dims = len(patch)
     section = {"budget": {"epochs": 1, "steps": 3}} | training
     config = run_config(dims=dims, training=section)
-    state = new_state(config, label_scheme(config.labels), CPU, None)
+    state = new_state(config, output_channels(label_scheme(config.labels)), CPU, None)
     parts = Ingredients(Numbers(batch, patch), Limited(voxels), lambda _: report(0.5), (), config.network.factors)
-    Trainer(CPU, config.training, parts, folder).fit(state)
+    return Trainer(CPU, config.training, parts, folder).fit(state)
 
 
 ONE_SMALLER = (
@@ -85,7 +86,7 @@ def test_what_is_advised_really_fits(tmp_path, voxels, patch, advice):
 
 
 def test_the_advice_trains(tmp_path):
-    train(tmp_path, 16 * 16 * 12, batch=1, patch=(12, 16, 16), accumulate=3)
+    assert train(tmp_path, 16 * 16 * 12, batch=1, patch=(12, 16, 16), accumulate=3).step == 3
 
 
 def test_batches_that_are_added_up_already_are_counted_in(tmp_path):
@@ -146,7 +147,7 @@ def test_a_validation_that_does_not_fit_is_told(tmp_path):
         raise MemoryError
 
     config = run_config(training={"budget": {"epochs": 1, "steps": 3}, "workers": 0})
-    state = new_state(config, label_scheme(config.labels), CPU, None)
+    state = new_state(config, output_channels(label_scheme(config.labels)), CPU, None)
     parts = Ingredients(Numbers(1, (16, 16, 16)), Limited(16**3), validate)
     with pytest.raises(TrainingError, match=r"validation cases were scored; lower training.workers \(now 0\)"):
         Trainer(CPU, config.training, parts, tmp_path).fit(state)
@@ -159,7 +160,7 @@ def test_other_errors_stay_what_they_are(tmp_path):
 
     assert explained(RuntimeError("shapes differ"), SECTION, CPU.device) is None
     config = run_config()
-    state = new_state(config, label_scheme(config.labels), CPU, None)
+    state = new_state(config, output_channels(label_scheme(config.labels)), CPU, None)
     parts = Ingredients(Numbers(1, (16, 16, 16)), Wrong(), lambda _: report(0.5))
     with pytest.raises(RuntimeError, match="^shapes differ$"):
         Trainer(CPU, config.training, parts, tmp_path).fit(state)
@@ -180,7 +181,7 @@ class Dying(torch.utils.data.Dataset):
 def test_a_worker_that_is_killed_is_told(tmp_path):
     loader = PatchLoader(Dying(), BatchPlan(2, 3, workers=1))
     config = run_config()
-    state = new_state(config, label_scheme(config.labels), CPU, None)
+    state = new_state(config, output_channels(label_scheme(config.labels)), CPU, None)
     parts = Ingredients(loader, Limited(1), lambda _: report(0.5))
     with pytest.raises(
         TrainingError, match="a process that prepares patches died, most likely for lack of main memory"

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medseg.config.training import PretrainingSection
+from medseg.inference.network import network_of
 from medseg.training.callbacks import ValidationReport
 from medseg.training.distributed import Process
 from medseg.training.pretrain import (
@@ -18,7 +19,6 @@ from medseg.training.pretrain import (
     build_reconstruction_loss,
     hidden_voxels,
     masked_loader,
-    reconstruction_network,
 )
 
 CPU = Process(0, 1, torch.device("cpu"))
@@ -98,7 +98,7 @@ def config(**changes):
 def test_some_steps_make_the_hidden_blocks_better_known():
     settings = config()
     torch.manual_seed(0)
-    network = reconstruction_network(settings)
+    network = network_of(settings, outputs=1)
     check = ReconstructionCheck(cases(), settings, CPU)
     report = check(network.eval())
     assert np.isnan(report.mean_dice)
@@ -121,7 +121,7 @@ def test_some_steps_make_the_hidden_blocks_better_known():
 def test_processes_share_the_check(monkeypatch):
     settings = config()
     torch.manual_seed(0)
-    network = reconstruction_network(settings).eval()
+    network = network_of(settings, outputs=1).eval()
     alone = ReconstructionCheck(cases(), settings, CPU)
     alone(network)
     parts = []
@@ -142,7 +142,7 @@ def test_slices_are_masked_too():
     assert batch.image.shape == (2, 1, 16, 16)
     assert batch.target.shape == (2, 2, 16, 16)
     check = ReconstructionCheck(cases(), flat, CPU)
-    check(reconstruction_network(flat).eval())
+    check(network_of(flat, outputs=1).eval())
     assert check.error.mean > 0
 
 
@@ -166,7 +166,7 @@ def test_the_display_tells_how_far_the_guesses_are_off():
     display.on_step(0.5)
     display.on_validation(ValidationReport(1, {}, float("nan"), None))
     assert told.texts == []
-    check(reconstruction_network(config()).eval())
+    check(network_of(config(), outputs=1).eval())
     display.on_validation(ValidationReport(1, {}, float("nan"), None))
     assert told.parts == 500
     assert "hidden voxels are off by" in told.texts[0]

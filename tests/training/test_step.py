@@ -12,6 +12,7 @@ from torch import nn
 from medseg.config.schemes import label_scheme
 from medseg.core.case import CaseId
 from medseg.data.loaders import Batch
+from medseg.inference.bundle import output_channels
 from medseg.losses.cross_entropy import CrossEntropyLoss
 from medseg.losses.deep_supervision import DeepSupervisionLoss
 from medseg.training.assemble import new_state
@@ -37,7 +38,7 @@ def stepper(dims=3, device=CPU, **training) -> tuple[Stepper, TrainState]:
     optimizer = {"name": "sgd", "lr": 0.1}
     section = {"budget": {"epochs": 1}, "optimizer": optimizer} | training
     config = run_config(dims=dims, sampling=sampling, training=section)
-    state = new_state(config, label_scheme(config.labels), device, None)
+    state = new_state(config, output_channels(label_scheme(config.labels)), device, None)
     loss = DeepSupervisionLoss(CrossEntropyLoss(None, exclusive=True))
     return Stepper(device, config.training, loss.to(device.device), state, None), state
 
