@@ -127,10 +127,10 @@ class TrainingSection(Section):
     """Decay a step of the averaged weights that are validated and exported; 0 switches it off."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 where the device computes in it natively, fp16 on older CUDA devices, else fp32."""
-    validate_every: PositiveInt = 5
-    """Epochs between validations."""
+    validate_every: PositiveInt | None = None
+    """Epochs between validations; none spreads twelve of them evenly over the budget."""
     patience: PositiveInt | None = None
-    """Stop after so many validations without a better mean Dice."""
+    """Stop after so many validations without a better mean Dice; goes best with `validate_every`."""
     class_weights: tuple[PositiveFloat, ...] | Literal["balanced", "inverse_frequency"] | None = None
     """A weight for each output of the network: first the background where targets exclude each other, then each
     target; none is all ones. Or a rule that counts voxels of the training cases: `balanced` takes the median frequency

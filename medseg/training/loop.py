@@ -25,7 +25,7 @@ from .execution import repeatable, worker_count
 from .failures import explained, too_large
 from .groups import set_learning_rates
 from .memory import is_out_of_memory
-from .schedule import Clock
+from .schedule import Clock, validation_is_due
 from .state import TrainState, write_checkpoint
 from .step import Step, Stepper
 from .stopwatch import Crew, Spent, Stopwatch, bottleneck
@@ -97,14 +97,14 @@ class Trainer:
 
     def _epochs(self, stepper: Stepper, state: TrainState) -> Spent:
         clock, stopwatch, total = Clock(self._section.budget, state.elapsed_s), Stopwatch(self._process.device), Spent()
-        while self._progress(clock, state) < 1 and not self._is_stale(state):
+        while (before := self._progress(clock, state)) < 1 and not self._is_stale(state):
             start = time.perf_counter()
             means = self._epoch(stepper, state, clock, stopwatch)
             steps_s = time.perf_counter() - start
             state.epoch += 1
-            over = self._progress(clock, state) >= 1
+            progress = self._progress(clock, state)
             with stopwatch.validation():
-                is_due = over or state.epoch % self._section.validate_every == 0
+                is_due = validation_is_due(self._section.validate_every, state.epoch, before, progress)
                 report = self._validate(state) if is_due else None
             state.elapsed_s = clock.elapsed_s
             with stopwatch.checkpoint():

@@ -22,6 +22,26 @@ def learning_rate(section: OptimizerSection, progress: float) -> float:
     return section.lr * fall
 
 
+VALIDATIONS = 12
+"""In a run that does not say how often to validate: a curve to look at, for a few per cent of the time."""
+
+
+def validation_is_due(every: int | None, epoch: int, before: float, now: float) -> bool:
+    """Whether to validate after an epoch that took the run from the progress ``before`` to ``now``, in [0, 1].
+
+    Args:
+        every: Epochs between validations; None spreads ``VALIDATIONS`` of them over the budget.
+        epoch: Epochs done, this one included.
+        before: Progress when the epoch began.
+        now: Progress after it; the end is always validated.
+    """
+    if now >= 1:
+        return True
+    if every is not None:
+        return epoch % every == 0
+    return int(VALIDATIONS * now) > int(VALIDATIONS * before)
+
+
 class Clock:
     """Tells the progress of a run by its steps or by its minutes; time spent before a resume counts.
 

@@ -181,7 +181,7 @@ def _verdict(spent: Spent, crew: Crew) -> str:
     if spent.data > _SLOW * (spent.network + spent.data):
         return _data_verdict(spent, crew)
     if spent.validation > spent.network:
-        return "validation is the bottleneck: try a larger training.validate_every"
+        return "validation is the bottleneck: try fewer of them, by training.validate_every"
     if spent.checkpoints > _SLOW * spent.network:
         return "the disk is the bottleneck while checkpoints are written: try a larger training.budget.steps"
     if crew.device == "cpu":

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from medseg.config.training import BudgetSection, OptimizerSection
 from medseg.training import schedule
-from medseg.training.schedule import Clock, learning_rate
+from medseg.training.schedule import VALIDATIONS, Clock, learning_rate, validation_is_due
 
 
 def test_the_rate_rises_peaks_and_falls_to_zero():
@@ -44,3 +45,18 @@ def test_time_left_of_an_epoch_budget_follows_the_pace(monkeypatch):
     assert clock.left_s(0) == float("inf")
     now = 60.0
     assert clock.left_s(10) == pytest.approx(180)
+
+
+@pytest.mark.parametrize("epochs", [5, 12, 100, 1000])
+def test_validations_are_spread_over_the_budget(epochs: int):
+    due = [
+        epoch for epoch in range(1, epochs + 1) if validation_is_due(None, epoch, (epoch - 1) / epochs, epoch / epochs)
+    ]
+    assert len(due) == min(epochs, VALIDATIONS)
+    assert due[-1] == epochs
+    assert np.ptp(np.diff(due)) <= 1
+
+
+def test_validations_can_be_asked_for_by_the_epoch():
+    due = [epoch for epoch in range(1, 9) if validation_is_due(3, epoch, (epoch - 1) / 8, epoch / 8)]
+    assert due == [3, 6, 8]
