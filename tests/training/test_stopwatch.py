@@ -68,7 +68,11 @@ def test_laps_add_up():
         (Spent(50, 50), Crew("cuda", 7, 8), "the CPU is the bottleneck .* try less augmentation"),
         (Spent(50, 50, drawing=49), Crew("cpu", 0, 8), "the CPU is the bottleneck .* try less augmentation"),
         (Spent(50, 50, drawing=5), Crew("cuda", 0, 8), "data is the bottleneck, read from a slow disk"),
-        (Spent(50, 1, 60), Crew("cuda", 4, 8), "validation is the bottleneck: try fewer of them, by training.validate_every"),
+        (
+            Spent(50, 1, 60),
+            Crew("cuda", 4, 8),
+            "validation is the bottleneck: try fewer of them, by training.validate_every",
+        ),
         (Spent(50, 1, 10, 20), Crew("cuda", 4, 8), "the disk is the bottleneck .* training.budget.steps"),
     ],
 )
