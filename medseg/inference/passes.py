@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 
 from medseg.config.sections import InferenceSection, RunConfig
 from medseg.core.labels import LabelScheme
 
 from .bundle import Bundle, output_channels
+from .runner import Runner, TorchRunner
 from .settings import PredictionSettings
 from .sliding import ForwardPass
 from .windows import Window
@@ -25,13 +25,13 @@ class Pass:
 
     Attributes:
         config: Of the first: channels and preprocessing are those of all.
-        networks: In evaluation mode, on the device.
+        runners: Their networks, on the device.
         window: What they see at once.
         forward: How windows go through each.
     """
 
     config: RunConfig
-    networks: tuple[nn.Module, ...]
+    runners: tuple[Runner, ...]
     window: Window
     forward: ForwardPass
 
@@ -76,7 +76,6 @@ def forward_plan(
     own: InferenceSection,
     scheme: LabelScheme,
     settings: PredictionSettings,
-    amp_dtype: torch.dtype | None,
 ) -> tuple[Window, ForwardPass]:
     """The settings, with those of ``own`` where they leave a choice open."""
     dims = config.network.dims
@@ -86,7 +85,6 @@ def forward_plan(
         dims,
         output_channels(scheme),
         scheme.is_exclusive,
-        amp_dtype,
         tuple(axis for axis in config.augmentation.mirror_axes if mirror and axis < dims),
         settings.batch or max(own.batch, _SLICES if dims == 2 else 1),
     )
@@ -97,11 +95,11 @@ def _singles(
     bundle: Bundle, settings: PredictionSettings, device: torch.device, amp_dtype: torch.dtype | None
 ) -> Iterator[Pass]:
     for member in bundle.members:
-        window, forward = forward_plan(member.config, bundle.config.inference, bundle.scheme, settings, amp_dtype)
-        network = member.network.to(device).eval()
-        yield Pass(member.config, (network,), window, replace(forward, temperature=bundle.calibration.temperature))
+        window, forward = forward_plan(member.config, bundle.config.inference, bundle.scheme, settings)
+        runner = TorchRunner(member.network.to(device).eval(), amp_dtype)
+        yield Pass(member.config, (runner,), window, replace(forward, temperature=bundle.calibration.temperature))
 
 
 def _joined(passes: list[Pass]) -> Pass:
     first = passes[0]
-    return Pass(first.config, tuple(n for one in passes for n in one.networks), first.window, first.forward)
+    return Pass(first.config, tuple(runner for one in passes for runner in one.runners), first.window, first.forward)

@@ -25,6 +25,7 @@ from .decision import Decision
 from .devices import autocast_dtype, resolve_device
 from .passes import forward_plan, plan_passes
 from .restore import Prediction, SourceWriter
+from .runner import TorchRunner
 from .scratch import Scratch
 from .settings import PredictionSettings
 from .sliding import Poll, stream_probabilities
@@ -89,7 +90,7 @@ class Predictor:
         grid = WindowGrid(prepared.restoration.network.shape, only.window)
         writer = self._writer(prepared.restoration, grid.stream_axis)
         stage.begin(grid)
-        stream_probabilities(only.networks, prepared.image, grid, only.forward, writer, poll, stage.progress)
+        stream_probabilities(only.runners, prepared.image, grid, only.forward, writer, poll, stage.progress)
         return writer.result()
 
     def _one_after_other(self, volume: Volume, agreement: Agreement | None, stage: _Stage) -> Prediction:
@@ -97,10 +98,10 @@ class Predictor:
         for number, one in enumerate(self._passes, start=1):
             prepared = prepare_image(volume, one.config.preprocessing, one.config.channels)
             grid = WindowGrid(prepared.restoration.network.shape, one.window)
-            share = len(one.networks) / len(self._bundle.members)
+            share = len(one.runners) / len(self._bundle.members)
             sink = scratch.writer(prepared.restoration, grid.stream_axis, share)
             stage.begin(grid, f", pass {number} of {len(self._passes)}")
-            stream_probabilities(one.networks, prepared.image, grid, one.forward, sink, None, stage.progress)
+            stream_probabilities(one.runners, prepared.image, grid, one.forward, sink, None, stage.progress)
         writer = self._writer(_unchanged(volume.geometry), 0)
         for start, slab in scratch.slabs():
             writer(start, slab)
@@ -147,10 +148,10 @@ def segment_prepared(
     """
     _, i, j, k = image.shape
     grid_there, decision = Geometry.from_spacing((i, j, k)), Decision.of(scheme, Calibration())
-    window, forward = forward_plan(config, config.inference, scheme, PredictionSettings(mirror=False), amp_dtype)
+    window, forward = forward_plan(config, config.inference, scheme, PredictionSettings(mirror=False))
     grid = WindowGrid((i, j, k), window)
     writer = SourceWriter(decision, _unchanged(grid_there), grid.stream_axis, probabilities=False, entropy=False)
-    stream_probabilities((network,), image, grid, forward, writer)
+    stream_probabilities((TorchRunner(network, amp_dtype),), image, grid, forward, writer)
     labels = writer.result().labels
     return scheme.class_indices(labels) if isinstance(labels, LabelMap) else labels.array.view(np.uint8)
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from medseg.core.errors import InputError
 from medseg.core.geometry import Shape
@@ -20,6 +20,7 @@ from medseg.data.sampling import cut
 
 from .agreement import Agreement
 from .decision import Decision
+from .runner import Runner
 from .stream import RingAccumulator, Sink, ring_bytes
 from .tta import mirrored_mean
 from .windows import WindowGrid
@@ -35,7 +36,6 @@ class ForwardPass:
         dims: 2 if the network takes slices; windows then have one voxel along the last axis.
         outputs: Logits a voxel.
         is_exclusive: Softmax over the outputs, else a sigmoid each.
-        amp_dtype: What convolutions compute in; None for float32.
         mirror_axes: Average over inputs mirrored along these.
         batch: Windows at once; halved when memory runs out.
         temperature: What logits are divided by.
@@ -44,7 +44,6 @@ class ForwardPass:
     dims: Literal[2, 3]
     outputs: int
     is_exclusive: bool
-    amp_dtype: torch.dtype | None = None
     mirror_axes: tuple[int, ...] = ()
     batch: int = 1
     temperature: float = 1.0
@@ -71,7 +70,7 @@ class Poll:
 
 
 def stream_probabilities(
-    networks: Sequence[nn.Module],
+    runners: Sequence[Runner],
     image: NDArray[np.float32],
     grid: WindowGrid,
     forward: ForwardPass,
@@ -85,7 +84,7 @@ def stream_probabilities(
     reach beyond the image see zeros there, the mean of a normalised image, as in training.
 
     Args:
-        networks: In evaluation mode, on one device; at least one.
+        runners: The networks, on one device; at least one.
         image: Preprocessed, shape ``(c, i, j, k)``.
         grid: Windows over that shape.
         forward: How windows become probabilities.
@@ -96,14 +95,14 @@ def stream_probabilities(
     Raises:
         InputError: If memory does not suffice even for one window at a time.
     """
-    device = next(iter(networks[0].parameters()), torch.empty(0)).device
+    device = runners[0].device
     with torch.inference_mode(), _memory_explained():
         ring = RingAccumulator(grid, forward.outputs, _ring_device(grid, forward.outputs, device), sink)
         done, batch = 0, forward.batch
         while done < len(grid.positions):
             starts = grid.positions[done : done + batch]
             try:
-                windows, votes = _averaged(networks, _stacked(image, starts, grid).to(device), forward, poll)
+                windows, votes = _averaged(runners, _stacked(image, starts, grid).to(device), forward, poll)
             except RuntimeError as error:
                 if not _is_out_of_memory(error) or batch == 1:
                     raise
@@ -123,33 +122,33 @@ def _stacked(image: NDArray[np.float32], starts: Sequence[Shape], grid: WindowGr
 
 
 def _averaged(
-    networks: Sequence[nn.Module], images: Tensor, forward: ForwardPass, poll: Poll | None
+    runners: Sequence[Runner], images: Tensor, forward: ForwardPass, poll: Poll | None
 ) -> tuple[Tensor, Tensor | None]:
     """Mean probabilities ``(b, c, i, j, k)`` of windows, and how many networks are for each target in each voxel."""
     total, votes = None, None
-    for network in networks:
-        probabilities = _window_probabilities(network, images, forward)
+    for runner in runners:
+        probabilities = _window_probabilities(runner, images, forward)
         if poll is not None:
             own = poll.decision.votes(probabilities)
             votes = own if votes is None else votes.add_(own)
         total = probabilities if total is None else total.add_(probabilities)
     if total is None:
         raise AssertionError("no network")
-    return total.div_(len(networks)), votes
+    return total.div_(len(runners)), votes
 
 
-def _window_probabilities(network: nn.Module, images: Tensor, forward: ForwardPass) -> Tensor:
+def _window_probabilities(runner: Runner, images: Tensor, forward: ForwardPass) -> Tensor:
     """Probabilities ``(b, c, i, j, k)`` of windows ``(b, c, i, j, k)``."""
     if forward.dims == 3:
-        return mirrored_mean(partial(_activated, network, forward), images, forward.mirror_axes)
+        return mirrored_mean(partial(_activated, runner, forward), images, forward.mirror_axes)
     flat = images.squeeze(-1)
-    return mirrored_mean(partial(_activated, network, forward), flat, forward.mirror_axes).unsqueeze(-1)
+    return mirrored_mean(partial(_activated, runner, forward), flat, forward.mirror_axes).unsqueeze(-1)
 
 
-def _activated(network: nn.Module, forward: ForwardPass, images: Tensor) -> Tensor:
-    with torch.autocast(images.device.type, forward.amp_dtype, enabled=forward.amp_dtype is not None):
-        raw: Tensor = network(images)
-    logits = raw.float() if forward.temperature == 1 else raw.float() / forward.temperature
+def _activated(runner: Runner, forward: ForwardPass, images: Tensor) -> Tensor:
+    logits = runner(images)
+    if forward.temperature != 1:
+        logits = logits / forward.temperature
     return logits.softmax(dim=1) if forward.is_exclusive else logits.sigmoid()
 
 

@@ -1,0 +1,43 @@
+"""A network on the runtime that computes it: windows in, logits out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+class Runner(Protocol):
+    """A network, ready to compute; whoever slides windows need not know by what."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it takes windows and gives logits."""
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Logits ``(b, outputs, *spatial)``, float32, of windows ``(b, c, *spatial)``, float32, on ``device``."""
+
+
+class TorchRunner:
+    """A torch module, computed by torch.
+
+    Args:
+        network: In evaluation mode, on its device.
+        amp_dtype: What convolutions compute in; None for float32.
+    """
+
+    def __init__(self, network: nn.Module, amp_dtype: torch.dtype | None = None) -> None:
+        self._network, self._amp_dtype = network, amp_dtype
+        self._device = next(iter(network.parameters()), torch.empty(0)).device
+
+    @property
+    def device(self) -> torch.device:
+        """See ``Runner``."""
+        return self._device
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """See ``Runner``."""
+        with torch.autocast(self._device.type, self._amp_dtype, enabled=self._amp_dtype is not None):
+            logits: Tensor = self._network(windows)
+        return logits.float()
