@@ -49,6 +49,8 @@ def score_row(name: str, scores: dict[str, float], other: dict[str, float] | Non
 
 
 def interval(values: NDArray[np.float64]) -> str:
-    """95 % interval of the mean (BCa bootstrap)."""
+    """95 % interval of the mean (BCa bootstrap); the value itself where all are equal."""
+    if np.ptp(values) == 0:
+        return f"{values[0]:.4f} to {values[0]:.4f}"
     found = bootstrap((values,), np.mean, method="BCa", rng=np.random.default_rng(0)).confidence_interval
     return f"{found.low:.4f} to {found.high:.4f}"

@@ -41,8 +41,8 @@ def main() -> None:
     with torch.no_grad():
         _copy(network, weights, len(specification["features"]))
     (folder / "fold_0").mkdir(parents=True)
-    (folder / "dataset.json").write_text(json.dumps(_dataset(specification)), encoding="utf-8")
-    (folder / "plans.json").write_text(json.dumps(_plans(specification, arguments)), encoding="utf-8")
+    (folder / "dataset.json").write_text(json.dumps(dataset_description(specification)), encoding="utf-8")
+    (folder / "plans.json").write_text(json.dumps(plans_description(specification, arguments)), encoding="utf-8")
     checkpoint = {
         "network_weights": network.state_dict(),
         "trainer_name": "nnUNetTrainer",
@@ -96,7 +96,7 @@ def _arguments(specification: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _dataset(specification: dict[str, Any]) -> dict[str, Any]:
+def dataset_description(specification: dict[str, Any]) -> dict[str, Any]:
     labels = {name: value for value, name in enumerate(specification["structures"], start=1)}
     return {
         "channel_names": {"0": "CT"},
@@ -106,7 +106,7 @@ def _dataset(specification: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plans(specification: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+def plans_description(specification: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
     """As nnU-Net's planner writes them, its own resampling included (``default_experiment_planner.py``)."""
     return {
         "dataset_name": "Dataset001_Torso",

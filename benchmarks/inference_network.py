@@ -1,0 +1,106 @@
+"""The network that all engines of ``benchmarks/inference.py`` slide: nnU-Net's own class, timed.
+
+Runs in both Pythons, so it knows neither medseg nor nnU-Net; only ``dynamic_network_architectures``, nnU-Net's package
+of networks, has to be there (``pip install --no-deps dynamic-network-architectures``).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+
+def plain_unet(features: list[int], outputs: int) -> nn.Module:
+    """nnU-Net's PlainConvUNet for one channel, of the sizes that its planner gives to a large CT."""
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+    levels = len(features)
+    return PlainConvUNet(
+        input_channels=1,
+        num_classes=outputs,
+        n_stages=levels,
+        features_per_stage=features,
+        conv_op=nn.Conv3d,
+        kernel_sizes=3,
+        strides=[1, *[2] * (levels - 1)],
+        n_conv_per_stage=2,
+        n_conv_per_stage_decoder=2,
+        conv_bias=True,
+        norm_op=nn.InstanceNorm3d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+        deep_supervision=False,
+    )
+
+
+def architecture(features: list[int]) -> dict[str, Any]:
+    """The same network as nnU-Net's plans describe it."""
+    levels = len(features)
+    return {
+        "n_stages": levels,
+        "features_per_stage": features,
+        "conv_op": "torch.nn.modules.conv.Conv3d",
+        "kernel_sizes": [[3, 3, 3]] * levels,
+        "strides": [[1, 1, 1], *[[2, 2, 2]] * (levels - 1)],
+        "n_conv_per_stage": [2] * levels,
+        "n_conv_per_stage_decoder": [2] * (levels - 1),
+        "conv_bias": True,
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+        "norm_op_kwargs": {"eps": 1e-05, "affine": True},
+        "dropout_op": None,
+        "dropout_op_kwargs": None,
+        "nonlin": "torch.nn.LeakyReLU",
+        "nonlin_kwargs": {"inplace": True},
+    }
+
+
+def network_of(task: dict[str, Any]) -> nn.Module:
+    """The task's network in evaluation mode: the U-Net with its weights, or one that costs next to nothing."""
+    if not task["features"]:
+        return Instant(task["outputs"])
+    network = plain_unet(task["features"], task["outputs"])
+    network.load_state_dict(load_file(task["weights"]))
+    return network.eval()
+
+
+class Instant(nn.Module):
+    """Logits that follow the image, another band of intensities for each class; measures everything around it."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(torch.linspace(-2, 2, outputs))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits ``(b, outputs, *spatial)``."""
+        return -((image - self.centres.reshape(1, -1, 1, 1, 1)) ** 2)
+
+
+class Timed(nn.Module):
+    """A network that counts its calls and the seconds in them.
+
+    Args:
+        network: Sees axes z, y, x, as nnU-Net trains it.
+        turned: Whether the caller's windows come as x, y, z; they are turned in the network's time.
+    """
+
+    def __init__(self, network: nn.Module, *, turned: bool) -> None:
+        super().__init__()
+        self.network, self._turned = network, turned
+        self.calls, self.seconds = 0, 0.0
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Logits of windows."""
+        started = time.perf_counter()
+        if self._turned:
+            logits = self.network(windows.permute(0, 1, 4, 3, 2)).permute(0, 1, 4, 3, 2)
+        else:
+            logits = self.network(windows)
+        self.seconds += time.perf_counter() - started
+        self.calls += len(windows)
+        result: Tensor = logits
+        return result
