@@ -53,13 +53,13 @@ class Way:
 
 
 WAYS = (
-    Way("medseg, torch fp32", "medseg", {"precision": "fp32", "runtime": "torch", "crop_to_body": False}),
+    Way("medseg, torch fp32", "medseg", {"precision": "fp32", "runtime": "torch", "skip_air": False}),
     Way("MONAI SlidingWindowInferer, fp32", "monai"),
     Way("TorchIO GridSampler, fp32", "torchio"),
     Way("nnU-Net 2.8.1 predictor, fp32", "nnunet"),
-    Way("medseg, torch bf16, body only", "medseg", {"precision": "bf16", "runtime": "torch"}),
-    Way("medseg, OpenVINO fp32, body only", "medseg", {"precision": "fp32", "runtime": "openvino"}),
-    Way("medseg, OpenVINO bf16, body only", "medseg", {"precision": "bf16", "runtime": "openvino"}),
+    Way("medseg, torch bf16, body only", "medseg", {"precision": "bf16", "runtime": "torch", "skip_air": True}),
+    Way("medseg, OpenVINO fp32, body only", "medseg", {"precision": "fp32", "runtime": "openvino", "skip_air": True}),
+    Way("medseg, OpenVINO bf16, body only", "medseg", {"precision": "bf16", "runtime": "openvino", "skip_air": True}),
 )
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     options = _options()
     options.output.mkdir(parents=True, exist_ok=True)
     case = torso(0, tuple(options.shape), SPACING)
-    task = _task(options, case)
+    task = task_of(options, case, SPACING)
     reference = _labels(_run(options, Way("reference", "reference"), task)[1])
     ways = [way for way in WAYS if not options.only or way.name in options.only]
     found: dict[str, list[dict[str, float]]] = {way.name: [] for way in ways}
@@ -97,7 +97,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _task(options: argparse.Namespace, case: Case) -> dict[str, Any]:
+def task_of(options: argparse.Namespace, case: Case, spacing: tuple[float, float, float]) -> dict[str, Any]:
     """What every engine is told; the image and the weights lie in files."""
     image, weights = options.output / "case_0000.nii.gz", options.output / "weights.safetensors"
     write_volume(image, case.image)
@@ -107,7 +107,7 @@ def _task(options: argparse.Namespace, case: Case) -> dict[str, Any]:
     task = {
         "image": str(image), "weights": str(weights), "threads": torch.get_num_threads(),
         "features": options.features, "outputs": 1 + len(TORSO.structures), "window": options.window,
-        "shape": options.shape, "spacing": SPACING, "network_spacing": SPACING, "orientation": ORIENTATION,
+        "shape": options.shape, "spacing": spacing, "network_spacing": spacing, "orientation": ORIENTATION,
         "low": float(low), "high": float(high), "mean": float(clipped.mean()), "std": float(clipped.std()),
     }  # fmt: skip
     known = options.output / "weights.json"
@@ -128,7 +128,7 @@ def _train(task: dict[str, Any], case: Case, steps: int) -> None:
     image = np.clip(case.image.array[0].astype(np.float32), task["low"], task["high"])
     image = ((image - task["mean"]) / task["std"]).T
     label = case.label.array.T.astype(np.int64)
-    started = time.perf_counter()
+    started, loss = time.perf_counter(), torch.tensor(float("nan"))
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * (1 - step / steps)

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from inference_network import Timed, architecture, network_of
+from inference_network import Timed, Turned, architecture, network_of
 from torch import nn
 
 Task = dict[str, Any]
-Job = Callable[[], None]
+Job = Callable[[], tuple[float, int]]
+"""Predicts; gives the seconds in the network, and how many windows it saw."""
 OVERLAP = 0.5
 
 
@@ -32,32 +33,34 @@ def main() -> None:
     torch.set_num_threads(task["threads"])
     if "limit_gib" in task:
         resource.setrlimit(resource.RLIMIT_AS, (task["limit_gib"] * 2**30,) * 2)
-    network = Timed(network_of(task), turned=engine != "nnunet")
-    job = ENGINES[engine](task, network)
+    job = ENGINES[engine](task, network_of(task))
     loaded = _resident_mib("VmRSS")
     started, cpu = time.perf_counter(), time.process_time()
-    job()
+    network_s, windows = job()
     result = {
         "seconds": time.perf_counter() - started,
         "cpu_s": time.process_time() - cpu,
-        "network_s": network.seconds,
-        "windows": network.calls,
+        "network_s": network_s,
+        "windows": windows,
         "peak_mib": _resident_mib("VmHWM") - loaded,
     }
     Path(sys.argv[3]).write_text(json.dumps(result), encoding="utf-8")
 
 
-def _medseg(task: Task, network: Timed) -> Job:
+def _medseg(task: Task, network: nn.Module) -> Job:
     from medseg.inference.predictor import Predictor
     from medseg.inference.settings import PredictionSettings
+    from medseg.inference.timings import Timings
     from medseg.io.formats import read_volume, write_labels
 
+    timings = Timings(torch.device("cpu"))
     settings = PredictionSettings(device="cpu", **task["settings"])
-    predictor = Predictor(bundle_of(task, network), settings)
+    predictor = Predictor(bundle_of(task, Turned(network).eval()), settings, timings)
 
-    def job() -> None:
+    def job() -> tuple[float, int]:
         labels = predictor.predict(read_volume(Path(task["image"]))).labels
         write_labels(Path(task["output"]), labels)
+        return timings.seconds["network"], sum(count * shape[0] for (_, shape), count in timings.calls.items())
 
     return job
 
@@ -90,7 +93,7 @@ def bundle_of(task: Task, network: nn.Module) -> Any:
     return Bundle.single(config, label_scheme(config.labels), network, facts)
 
 
-def _monai(task: Task, network: Timed) -> Job:
+def _monai(task: Task, network: nn.Module) -> Job:
     from monai.data import MetaTensor
     from monai.inferers import SlidingWindowInferer
     from monai.transforms import (
@@ -118,12 +121,14 @@ def _monai(task: Task, network: Timed) -> Job:
     )  # fmt: skip
     after = Compose([*back, AsDiscreted("pred", argmax=True), save])
     inferer = SlidingWindowInferer(task["window"], sw_batch_size=1, overlap=OVERLAP, mode="gaussian")
+    timed = Timed(Turned(network))
 
-    def job() -> None:
+    def job() -> tuple[float, int]:
         with torch.inference_mode():
             data = before({"image": task["image"]})
-            pred = inferer(data["image"][None], network)[0]
+            pred = inferer(data["image"][None], timed)[0]
             after({**data, "pred": MetaTensor(pred, meta=data["image"].meta)})
+        return timed.seconds, timed.calls
 
     return job
 
@@ -132,28 +137,30 @@ def _named(output: Path) -> Callable[..., dict[str, str]]:
     return lambda *_: {"subject": output.name.removesuffix(".nii.gz"), "idx": "0"}
 
 
-def _torchio(task: Task, network: Timed) -> Job:
+def _torchio(task: Task, network: nn.Module) -> Job:
     import torchio as tio
 
     normal = tio.Compose(
         [tio.Clamp(task["low"], task["high"]), tio.Lambda(lambda values: (values - task["mean"]) / task["std"])]
     )
+    timed = Timed(Turned(network))
 
-    def job() -> None:
+    def job() -> tuple[float, int]:
         subject = normal(tio.Subject(image=tio.ScalarImage(task["image"])))
         overlap = [int(size * OVERLAP) for size in task["window"]]
         sampler = tio.inference.GridSampler(subject, task["window"], overlap)
         aggregator = tio.inference.GridAggregator(sampler, overlap_mode="hann")
         with torch.inference_mode():
             for patches in tio.SubjectsLoader(sampler, batch_size=1):
-                aggregator.add_batch(network(patches["image"][tio.DATA]), patches[tio.LOCATION])
+                aggregator.add_batch(timed(patches["image"][tio.DATA]), patches[tio.LOCATION])
         labels = aggregator.get_output_tensor().argmax(dim=0, keepdim=True).to(torch.uint8)
         tio.LabelMap(tensor=labels, affine=subject["image"].affine).save(task["output"])
+        return timed.seconds, timed.calls
 
     return job
 
 
-def _nnunet(task: Task, network: Timed) -> Job:
+def _nnunet(task: Task, network: nn.Module) -> Job:
     from nnunet_model import dataset_description, plans_description
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -173,24 +180,28 @@ def _nnunet(task: Task, network: Timed) -> Job:
         allow_tqdm=False,
     )  # fmt: skip
     dataset = dataset_description(specification)
+    timed = Timed(network)
     predictor.manual_initialization(
-        network, plans, plans.get_configuration("3d_fullres"), [network.state_dict()], dataset, "nnUNetTrainer", None
+        timed, plans, plans.get_configuration("3d_fullres"), [timed.state_dict()], dataset, "nnUNetTrainer", None
     )
     output = task["output"].removesuffix(".nii.gz")
 
-    def job() -> None:
+    def job() -> tuple[float, int]:
         predictor.predict_from_files_sequential([[task["image"]]], [output], overwrite=True)
+        return timed.seconds, timed.calls
 
     return job
 
 
-def _reference(task: Task, network: Timed) -> Job:
+def _reference(task: Task, network: nn.Module) -> Job:
     """The definition, in double precision: all probabilities of all windows, weighted, added, the largest wins."""
     from medseg.core.volume import LabelMap
     from medseg.inference.windows import Window, WindowGrid
     from medseg.io.formats import read_volume, write_labels
 
-    def job() -> None:
+    timed = Timed(Turned(network))
+
+    def job() -> tuple[float, int]:
         volume = read_volume(Path(task["image"]))
         axes = volume.geometry.axis_map(task["orientation"])
         image = np.clip(axes.apply(volume.array)[0].astype(np.float64), task["low"], task["high"])
@@ -202,16 +213,17 @@ def _reference(task: Task, network: Timed) -> Job:
         for start in grid.positions:
             box = tuple(slice(first, first + n) for first, n in zip(start, task["window"], strict=True))
             with torch.inference_mode():
-                logits = network(torch.from_numpy(image[box].astype(np.float32))[None, None])[0]
+                logits = timed(torch.from_numpy(image[box].astype(np.float32))[None, None])[0]
             total[(slice(None), *box)] += weights * logits.double().softmax(dim=0).numpy()
         turned = np.zeros(volume.array.shape[1:], np.uint8)
         axes.apply(turned)[...] = total.argmax(axis=0)
         write_labels(Path(task["output"]), LabelMap(turned, volume.geometry))
+        return timed.seconds, timed.calls
 
     return job
 
 
-ENGINES: dict[str, Callable[[Task, Timed], Job]] = {
+ENGINES: dict[str, Callable[[Task, nn.Module], Job]] = {
     "medseg": _medseg,
     "monai": _monai,
     "torchio": _torchio,

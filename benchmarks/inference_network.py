@@ -80,27 +80,31 @@ class Instant(nn.Module):
         return -((image - self.centres.reshape(1, -1, 1, 1, 1)) ** 2)
 
 
-class Timed(nn.Module):
-    """A network that counts its calls and the seconds in them.
+class Turned(nn.Module):
+    """A network that sees axes z, y, x, as nnU-Net trains it, for windows that come as x, y, z."""
 
-    Args:
-        network: Sees axes z, y, x, as nnU-Net trains it.
-        turned: Whether the caller's windows come as x, y, z; they are turned in the network's time.
-    """
-
-    def __init__(self, network: nn.Module, *, turned: bool) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self._turned = network, turned
+        self.network = network
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Logits of windows, turned as they are."""
+        logits: Tensor = self.network(windows.permute(0, 1, 4, 3, 2)).permute(0, 1, 4, 3, 2)
+        return logits
+
+
+class Timed(nn.Module):
+    """A network that counts the windows it sees and the seconds that they take."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
         self.calls, self.seconds = 0, 0.0
 
     def forward(self, windows: Tensor) -> Tensor:
         """Logits of windows."""
         started = time.perf_counter()
-        if self._turned:
-            logits = self.network(windows.permute(0, 1, 4, 3, 2)).permute(0, 1, 4, 3, 2)
-        else:
-            logits = self.network(windows)
+        logits: Tensor = self.network(windows)
         self.seconds += time.perf_counter() - started
         self.calls += len(windows)
-        result: Tensor = logits
-        return result
+        return logits

@@ -36,7 +36,7 @@ def main() -> None:
         "image": str(image), "threads": 2, "features": [], "outputs": 1 + options.structures,
         "window": options.window, "shape": options.shape, "spacing": options.spacing,
         "network_spacing": options.network_spacing, "orientation": volume.geometry.axis_codes,
-        "low": -1000.0, "high": 1000.0, "mean": 0.0, "std": 400.0, "settings": {"crop_to_body": False},
+        "low": -1000.0, "high": 1000.0, "mean": 0.0, "std": 400.0, "settings": {"skip_air": False},
         "limit_gib": options.limit,
     }  # fmt: skip
     del volume
