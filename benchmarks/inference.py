@@ -1,6 +1,6 @@
 """Predicting one CT, from file to file, on the CPU: medseg beside MONAI, TorchIO and nnU-Net.
 
-    pip install --no-deps dynamic-network-architectures torchio
+    pip install torchio && pip install --no-deps dynamic-network-architectures
     python benchmarks/inference.py --nnunet-python /tmp/nnunet-venv/bin/python
     python -m venv /tmp/nnunet-venv && /tmp/nnunet-venv/bin/pip install nnunetv2 torch==2.13.0    # makes it
 
@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from inference_network import plain_unet
 from record import record, table
-from safetensors.torch import save_file
+from safetensors.torch import save_model
 from torch.nn import functional as F
 
 from medseg.core.case import Case
@@ -142,7 +142,7 @@ def _train(task: dict[str, Any], case: Case, steps: int) -> None:
         loss.backward()
         optimizer.step()
     print(f"trained {steps} steps in {time.perf_counter() - started:.0f} s, last loss {loss.item():.3f}")
-    save_file(network.state_dict(), task["weights"])
+    save_model(network, task["weights"])
 
 
 def _run(options: argparse.Namespace, way: Way, task: dict[str, Any]) -> tuple[dict[str, float], Path]:

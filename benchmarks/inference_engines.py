@@ -133,8 +133,8 @@ def _monai(task: Task, network: nn.Module) -> Job:
     return job
 
 
-def _named(output: Path) -> Callable[..., dict[str, str]]:
-    return lambda *_: {"subject": output.name.removesuffix(".nii.gz"), "idx": "0"}
+def _named(output: Path) -> Callable[..., dict[str, str | None]]:
+    return lambda *_: {"subject": output.name.removesuffix(".nii.gz"), "idx": None}
 
 
 def _torchio(task: Task, network: nn.Module) -> Job:

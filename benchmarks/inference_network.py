@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_model
 from torch import Tensor, nn
 
 
@@ -64,7 +64,7 @@ def network_of(task: dict[str, Any]) -> nn.Module:
     if not task["features"]:
         return Instant(task["outputs"])
     network = plain_unet(task["features"], task["outputs"])
-    network.load_state_dict(load_file(task["weights"]))
+    load_model(network, task["weights"])
     return network.eval()
 
 
@@ -89,7 +89,8 @@ class Turned(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Logits of windows, turned as they are."""
-        logits: Tensor = self.network(windows.permute(0, 1, 4, 3, 2)).permute(0, 1, 4, 3, 2)
+        turned = windows.permute(0, 1, 4, 3, 2).contiguous()  # else all of the network computes in that order
+        logits: Tensor = self.network(turned).permute(0, 1, 4, 3, 2)
         return logits
 
 

@@ -16,7 +16,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -82,8 +81,16 @@ def _sum_in_32_bits() -> None:
         functools.partial(predicting.compute_gaussian.__wrapped__, dtype=torch.float32)
     )
     predicting.compute_gaussian = weights
-    names = {name: getattr(torch, name) for name in dir(torch)}
-    predicting.torch = SimpleNamespace(**names | {"half": torch.float32})
+    predicting.torch = _Wide()
+
+
+class _Wide:
+    """torch, with float32 in the place of float16."""
+
+    half = torch.float32
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
 
 
 if __name__ == "__main__":
