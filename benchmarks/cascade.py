@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from record import record, table
 
 from medseg.config.load import load_config
@@ -34,6 +35,7 @@ from medseg.data.layouts import open_dataset
 from medseg.data.load import load_case
 from medseg.data.split import read_split
 from medseg.inference.bundle import read_bundle
+from medseg.inference.bundle_files import LOCALISER
 from medseg.inference.predictor import Predictor
 from medseg.inference.settings import PredictionSettings
 from medseg.io.formats import write_label_map, write_volume
@@ -43,8 +45,9 @@ from medseg.phantom.anatomy import draw_anatomy
 from medseg.phantom.bodies import Exposure, axial_grid, take_ct
 from medseg.pipelines.plan import PlanOptions, plan
 from medseg.pipelines.train import train
+from medseg.training.state import read_checkpoint
 
-ORGANS = LabelScheme(structures_of({"spleen": 1, "left kidney": 2}))
+ORGANS = LabelScheme(structures_of({"left kidney": 1, "right kidney": 2}))
 EXTENT_MM = (410.0, 410.0, 480.0)
 VALIDATION = 2
 SINGLE, CASCADE = "single stage", "localiser, then full resolution"
@@ -56,6 +59,7 @@ class Score:
 
     dice: tuple[float, ...]
     seconds: float
+    processor_seconds: float
     windows: int
     coarse_windows: int
 
@@ -88,7 +92,8 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     config = _config(arguments, arguments.data or _phantoms(arguments))
     scores = {name: _scores(arguments, config, name) for name in (SINGLE, CASCADE)}
-    rows = table([_row(name, found, label_scheme(config.labels)) for name, found in scores.items()])
+    scheme = label_scheme(config.labels)
+    rows = table([_row(name, _run(arguments, name), found, scheme) for name, found in scores.items()])
     cases = len(scores[SINGLE])
     told = f"{arguments.minutes:g} minutes of training in all for each, {cases} test cases, runtime torch"
     coarse = config.localiser and config.localiser.spacing
@@ -101,6 +106,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="a data set in the place of phantoms")
     parser.add_argument("--name", default="phantom", help="of the table")
     parser.add_argument("--minutes", type=float, default=3)
+    parser.add_argument("--plan-minutes", type=float, help="that the plan is sized for; less where others compute too")
     parser.add_argument("--train", type=int, default=12, help="phantoms")
     parser.add_argument("--test", type=int, default=6, help="phantoms")
     parser.add_argument("--voxels", type=int, default=128, help="of a phantom along its longer edges")
@@ -139,17 +145,23 @@ def _config(arguments: argparse.Namespace, data: Path) -> RunConfig:
     """The plan of the cascade."""
     file = arguments.output / f"{arguments.name}.yaml"
     if not file.exists():
-        for note in plan(data, file, PlanOptions(budget=f"{arguments.minutes}min", localiser=True)).notes:
+        minutes = arguments.plan_minutes or arguments.minutes
+        for note in plan(data, file, PlanOptions(budget=f"{minutes}min", localiser=True)).notes:
             print(note)
-    config = load_config(file)
+    config = load_config(file, [f"training.budget.minutes={arguments.minutes}"])
     split = config.data.split.model_copy(update={"test": 0.0 if arguments.data is None else 0.25})
     changes = {"data": config.data.model_copy(update={"split": split}), "postprocessing": PostprocessingSection()}
     return config.model_copy(update=changes)
 
 
+def _run(arguments: argparse.Namespace, name: str) -> Path:
+    folder: Path = arguments.output / f"{arguments.name}-{'cascade' if name == CASCADE else 'single'}"
+    return folder
+
+
 def _scores(arguments: argparse.Namespace, config: RunConfig, name: str) -> list[Score]:
     """Train and score, or read what an earlier sitting scored."""
-    run = arguments.output / f"{arguments.name}-{'cascade' if name == CASCADE else 'single'}"
+    run = _run(arguments, name)
     file = run.with_suffix(".json")
     if not file.exists():
         own = config if name == CASCADE else config.model_copy(update={"localiser": None})
@@ -172,25 +184,34 @@ def _test_cases(config: RunConfig, run: Path) -> Iterator[Case]:
 
 
 def _score(predictor: Predictor, case: Case, scheme: LabelScheme) -> Score:
-    told, begun = Windows(), time.perf_counter()
+    told, begun, busy = Windows(), time.perf_counter(), time.process_time()
     found = predictor.predict(case.image, told)
-    seconds = time.perf_counter() - begun
+    seconds, processor = time.perf_counter() - begun, time.process_time() - busy
     for note in found.notes:
         print(note, flush=True)
     values = dice(count_voxels(found.labels, case.label, scheme))
-    return Score(tuple(map(float, values)), seconds, told.counts[False], told.counts[True])
+    return Score(tuple(map(float, values)), seconds, processor, told.counts[False], told.counts[True])
 
 
-def _row(name: str, scores: list[Score], scheme: LabelScheme) -> dict[str, object]:
+def _steps(run: Path) -> str:
+    """Optimizer steps of a run, and before them those of its localiser."""
+    folders = [folder for folder in (run / LOCALISER, run) if (folder / "last.pt").exists()]
+    counters = [read_checkpoint(folder / "last.pt", torch.device("cpu"))["counters"] for folder in folders]
+    return " + ".join(str(one["step"]) for one in counters)
+
+
+def _row(name: str, run: Path, scores: list[Score], scheme: LabelScheme) -> dict[str, object]:
     means = {target: np.nanmean([one.dice[place] for one in scores]) for place, target in enumerate(scheme.targets)}
     coarse = statistics.median(one.coarse_windows for one in scores)
     fine = statistics.median(one.windows for one in scores)
     return {
         "model": name,
+        "steps": _steps(run),
         **{f"Dice, {target}": f"{value:.3f}" for target, value in means.items()},
         "lowest": f"{min(float(np.nanmin(one.dice)) for one in scores):.3f}",
         "windows a volume": f"{fine:g}" + (f" + {coarse:g} of the localiser" if coarse else ""),
         "seconds a volume": f"{statistics.median(one.seconds for one in scores):.1f}",
+        "of the processor": f"{statistics.median(one.processor_seconds for one in scores):.1f}",
     }
 
 

@@ -48,17 +48,18 @@ def main() -> None:
     options = parse()
     volume, bundle = random_ct(tuple(options.shape), tuple(options.spacing)), model(options)
     before = mib(psutil.Process().memory_info().rss)
-    predictor = Predictor(bundle, PredictionSettings(device="cpu"))
+    predictor = Predictor(bundle, PredictionSettings(device="cpu", runtime="torch"))
     started, cpu = time.perf_counter(), time.process_time()
     labels = predictor.predict(volume).labels
-    wall, cpu = time.perf_counter() - started, time.process_time() - cpu
+    wall, cpu, peak = time.perf_counter() - started, time.process_time() - cpu, peak_resident_mib()
     rows = {
         "volume": f"{' x '.join(map(str, options.shape))}, int16, {mib(volume.array.nbytes):.0f} MiB",
         "spacing, network's spacing": f"{millimetres(options.spacing)}, {millimetres(options.network_spacing)}",
         "structures, window": f"{options.structures}, {' x '.join(map(str, bundle.config.sampling.patch))}",
         "all probabilities at once would be": f"{mib(4 * (options.structures + 1) * labels.array.size):.0f} MiB",
         "resident before": f"{before:.0f} MiB",
-        "peak resident, all included": f"{peak_resident_mib():.0f} MiB",
+        "peak resident, all included": f"{peak:.0f} MiB",
+        "of which prediction": f"{peak - before:.0f} MiB",
         "wall, CPU": f"{wall:.1f} s, {cpu:.1f} s",
     }
     listing = table([{"memory": name, options.network: value} for name, value in rows.items()])

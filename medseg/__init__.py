@@ -25,13 +25,19 @@ if TYPE_CHECKING:
     from .core.volume import LabelMap as LabelMap
     from .core.volume import MultiLabelMap as MultiLabelMap
     from .core.volume import Volume as Volume
+    from .data.clips import read_frames as read_frames
     from .data.layouts import open_dataset as open_dataset
     from .evaluation.attributes import AuditOptions as AuditOptions
     from .inference.bundle import Bundle as Bundle
     from .inference.bundle import read_bundle as read_bundle
     from .inference.bundle import write_bundle as write_bundle
     from .inference.ensemble import ensemble as ensemble
+    from .inference.export_forms import ExportForm as ExportForm
+    from .inference.frames import FrameSegmenter as FrameSegmenter
+    from .inference.frames_live import LiveSegmenter as LiveSegmenter
     from .inference.predictor import Predictor as Predictor
+    from .inference.region import embedded as embedded
+    from .inference.region import in_region as in_region
     from .inference.settings import PredictionSettings as PredictionSettings
     from .io.formats import read_label_map as read_label_map
     from .io.formats import read_multi_label_map as read_multi_label_map
@@ -47,11 +53,14 @@ if TYPE_CHECKING:
     from .pipelines.batch import predict_studies as predict_studies
     from .pipelines.batch import predict_web_studies as predict_web_studies
     from .pipelines.batch import watch_studies as watch_studies
+    from .pipelines.bench import bench as bench
+    from .pipelines.bench_jobs import BenchOptions as BenchOptions
     from .pipelines.card import model_card as model_card
     from .pipelines.compare import CompareOptions as CompareOptions
     from .pipelines.compare import compare as compare
     from .pipelines.convert import ConvertOptions as ConvertOptions
     from .pipelines.convert import convert as convert
+    from .pipelines.convert_dataset import convert_dataset as convert_dataset
     from .pipelines.cross_validate import FoldOptions as FoldOptions
     from .pipelines.cross_validate import cross_validate as cross_validate
     from .pipelines.deidentify import DeidentifyOptions as DeidentifyOptions
@@ -59,6 +68,10 @@ if TYPE_CHECKING:
     from .pipelines.demo import demo as demo
     from .pipelines.evaluate import EvaluateOptions as EvaluateOptions
     from .pipelines.evaluate import evaluate as evaluate
+    from .pipelines.export import ExportOptions as ExportOptions
+    from .pipelines.export import export as export
+    from .pipelines.import_model import ImportOptions as ImportOptions
+    from .pipelines.import_model import import_model as import_model
     from .pipelines.inspect import inspect as inspect
     from .pipelines.listen import ListenOptions as ListenOptions
     from .pipelines.listen import listen as listen
@@ -79,6 +92,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AuditOptions": "evaluation.attributes",
     "BatchOptions": "batch.session",
+    "BenchOptions": "pipelines.bench_jobs",
     "Bundle": "inference.bundle",
     "Callback": "training.callbacks",
     "Case": "core.case",
@@ -87,11 +101,16 @@ _HOMES = {
     "DeidProfile": "config.deid",
     "DeidentifyOptions": "pipelines.deidentify",
     "EvaluateOptions": "pipelines.evaluate",
+    "ExportForm": "inference.export_forms",
+    "ExportOptions": "pipelines.export",
     "FoldOptions": "pipelines.cross_validate",
+    "FrameSegmenter": "inference.frames",
     "Geometry": "core.geometry",
+    "ImportOptions": "pipelines.import_model",
     "LabelMap": "core.volume",
     "LabelScheme": "core.labels",
     "ListenOptions": "pipelines.listen",
+    "LiveSegmenter": "inference.frames_live",
     "MultiLabelMap": "core.volume",
     "OwnParts": "training.own",
     "PlanOptions": "pipelines.plan",
@@ -105,15 +124,21 @@ _HOMES = {
     "Segmentation": "core.segmentation",
     "Structure": "core.labels",
     "Volume": "core.volume",
+    "bench": "pipelines.bench",
     "compare": "pipelines.compare",
     "compare_runs": "pipelines.select",
     "convert": "pipelines.convert",
+    "convert_dataset": "pipelines.convert_dataset",
     "cross_validate": "pipelines.cross_validate",
     "deidentify": "pipelines.deidentify",
     "demo": "pipelines.demo",
+    "embedded": "inference.region",
     "ensemble": "inference.ensemble",
     "evaluate": "pipelines.evaluate",
+    "export": "pipelines.export",
     "find_series": "io.studies",
+    "import_model": "pipelines.import_model",
+    "in_region": "inference.region",
     "inspect": "pipelines.inspect",
     "known_structure": "core.anatomy",
     "listen": "pipelines.listen",
@@ -127,6 +152,7 @@ _HOMES = {
     "predict_web_studies": "pipelines.batch",
     "pretrain": "pipelines.pretrain",
     "read_bundle": "inference.bundle",
+    "read_frames": "data.clips",
     "read_label_map": "io.formats",
     "read_multi_label_map": "io.formats",
     "read_outlines": "io.label_files",

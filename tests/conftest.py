@@ -37,3 +37,9 @@ def _same_main() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
+def _no_conversion_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test takes or leaves a network in the user's own folder."""
+    monkeypatch.setattr("medseg.inference.runtime_cache.cache_folder", lambda: None)

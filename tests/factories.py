@@ -82,7 +82,11 @@ def run_config(dims=3, structures=("one", "two"), **changes) -> RunConfig:
 
 def bundle(network: nn.Module | None = None, **changes) -> Bundle:
     """Model with random weights, or with a network of one's own, for images of about 16³ voxels of 1 mm."""
-    config = run_config(**changes)
+    return configured_bundle(run_config(**changes), network)
+
+
+def configured_bundle(config: RunConfig, network: nn.Module | None = None) -> Bundle:
+    """The same from a configuration."""
     labels = label_scheme(config.labels)
     network = network or network_of(config, output_channels(labels))
     facts = TrainingFacts.from_grids(

@@ -17,7 +17,6 @@ from medseg.config.load import load_selection
 from medseg.core.files import write_text
 from medseg.core.progress import Progress
 from medseg.core.pseudonyms import load_key
-from medseg.inference.devices import DeviceName
 from medseg.inference.settings import PredictionSettings
 
 from .discover import StudyFiles, find_studies
@@ -148,7 +147,8 @@ class Session:
         return BatchRun(self.job.manifest.counts(), ended, seconds)
 
     def _write_summary(self) -> None:
-        folder, manifest, scheme = self.job.folder, self.job.manifest, self.model.bundle.scheme
+        folder, manifest = self.job.folder, self.job.manifest
+        scheme = self.model.bundle.scheme.only(self.options.prediction.structures)
         write_text(folder / TABLE, summary_csv(manifest, scheme.targets))
         if self.options.report:
             colours = {one.name: one.colour for one in scheme.target_structures}
@@ -198,7 +198,7 @@ def _engine(settings: WorkSettings, model: Model, options: BatchOptions) -> Engi
     return LocalEngine(partial(open_worker, settings, here.processes), here)
 
 
-def worker_count(device: DeviceName) -> int:
+def worker_count(device: str) -> int:
     """Processes where nobody said how many: one a GPU, else one, which uses all cores."""
     return max(1, torch.cuda.device_count()) if device in ("auto", "cuda") else 1
 

@@ -170,7 +170,7 @@ class StudyWorker:
         return [_Match(match, name, task.version) for match, name in zip(choice.matches, names, strict=True)]
 
     def _predict_one(self, match: _Match, folder: Path, clock: Clock) -> list[Measured]:
-        settings, scheme = self._settings, self._model.bundle.scheme
+        settings, scheme = self._settings, self._predictor.scheme
         with clock.stage(Stage.READ):
             source = self._source(match.chosen.series[0])
             volume = read_channels(match.chosen, self._model.rules.joining, fill_gaps=settings.fill_gaps)
@@ -184,7 +184,7 @@ class StudyWorker:
             return self._measured(match.name, prediction, scheme)
 
     def _product(self, match: _Match, source: SourceSeries | None, volume: Volume, prediction: Prediction) -> Product:
-        scheme = self._model.bundle.scheme
+        scheme = self._predictor.scheme
         maps = prediction.probabilities
         return Product(
             Segmentation(prediction.labels, scheme),
@@ -222,7 +222,7 @@ class StudyWorker:
         rows = []
         for target, form in measured(prediction.labels, scheme).items():
             ml = volume_ml(form, grid)
-            flags = odd(form, ml, facts.get(target))
+            flags = prediction.notes + odd(form, ml, facts.get(target))
             if form.voxels:  # what hardly any member finds is no result to look at
                 flags += disputed(prediction.agreement, target)
             rows.append(Measured(series, target, ml, form.components, flags))

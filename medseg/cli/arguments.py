@@ -24,6 +24,26 @@ class Device(StrEnum):
     mps = "mps"
 
 
+class Runtime(StrEnum):
+    """What computes the network."""
+
+    auto = "auto"
+    torch = "torch"
+    torch_compile = "torch-compile"
+    openvino = "openvino"
+    onnx = "onnx"
+
+
+class Precision(StrEnum):
+    """What numbers the network computes with."""
+
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
 class FormName(StrEnum):
     """What a result can be written as."""
 
@@ -76,6 +96,37 @@ AllFramesFlag = Annotated[
 
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA, then MPS, then the CPU.")]
 
+DevicesOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|mps|cuda:N,…|all",
+        help="Where to compute; auto takes CUDA, then MPS, then the CPU; several GPUs share the windows.",
+    ),
+]
+
+StructuresOption = Annotated[
+    list[str] | None,
+    typer.Option("--structures", metavar="NAME,NAME", help="Only these structures.", show_default="all"),
+]
+
+SkipAirOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--skip-air/--no-skip-air",
+        help="Take windows of air for background without looking at them.",
+        show_default="the model's",
+    ),
+]
+
+RuntimeOption = Annotated[
+    Runtime,
+    typer.Option(help="What computes the network; auto is torch, or OpenVINO where it converted it before."),
+]
+
+PrecisionOption = Annotated[
+    Precision, typer.Option(help="Numbers of the network; auto is 16 bits where the device is fast in them.")
+]
+
 OverrideOption = Annotated[
     list[str] | None, typer.Option("--set", help="key=value, may be repeated.", show_default="none")
 ]
@@ -92,6 +143,11 @@ InitOption = Annotated[
 def start_override(bundle: Path | None) -> tuple[str, ...]:
     """The override that makes a training start from a bundle; none without one."""
     return () if bundle is None else (f"training.init.bundle={json.dumps(str(bundle))}",)
+
+
+def read_names(texts: Sequence[str]) -> tuple[str, ...]:
+    """Names from texts such as ``liver,spleen``, each once; blanks around them do not count."""
+    return tuple(dict.fromkeys(name.strip() for text in texts for name in text.split(",") if name.strip()))
 
 
 def read_channels(texts: Sequence[str]) -> dict[str, Path]:

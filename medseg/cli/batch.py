@@ -24,10 +24,17 @@ from .arguments import (
     JsonFlag,
     KeyOption,
     MirrorOption,
+    Precision,
+    PrecisionOption,
     RulesOption,
+    Runtime,
+    RuntimeOption,
     SeriesOption,
+    SkipAirOption,
+    StructuresOption,
     TimeLimitOption,
     WhichSeries,
+    read_names,
 )
 from .console import ConsoleProgress, print_line, print_table
 
@@ -101,6 +108,10 @@ def batch(
     ] = None,
     device: DeviceOption = Device.auto,
     mirror: MirrorOption = None,
+    runtime: RuntimeOption = Runtime.auto,
+    precision: PrecisionOption = Precision.auto,
+    structures: StructuresOption = None,
+    skip_air: SkipAirOption = None,
     key: KeyOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -119,7 +130,14 @@ def batch(
     _check_company((("--cluster", cluster),), "--engine ray", is_there=engine is EngineChoice.ray)
     options = BatchOptions(
         forms=tuple(ResultForm(one.value) for one in write or (FormName.seg, FormName.sr)),
-        prediction=PredictionSettings(device.value, mirror=mirror),
+        prediction=PredictionSettings(
+            device.value,
+            precision.value,
+            mirror=mirror,
+            runtime=runtime.value,
+            skip_air=skip_air,
+            structures=read_names(structures or []),
+        ),
         rules=rules,
         which=series.value,
         any_size=any_size,

@@ -16,20 +16,31 @@ from .app import open_app
 from .arguments import (
     Device,
     DeviceOption,
+    DevicesOption,
     FillGapsFlag,
     InitOption,
     JsonFlag,
     KeyOption,
     MirrorOption,
+    Precision,
+    PrecisionOption,
+    Runtime,
+    RuntimeOption,
+    SkipAirOption,
+    StructuresOption,
     read_channels,
+    read_names,
 )
 from .batch import batch
+from .bench import bench
 from .card import card
 from .compare import compare
 from .console import ConsoleProgress, print_error, print_line, print_table
 from .convert import convert
 from .deidentify import deidentify
 from .evaluate import evaluate
+from .export import export
+from .import_model import import_model
 from .listen import listen
 from .pretrain import pretrain
 from .review import review
@@ -64,12 +75,20 @@ def plan(
     ] = None,
     network: Annotated[NetworkChoice, typer.Option(help="Which kind of network.")] = NetworkChoice.UNET,
     init_from: InitOption = None,
+    localiser: Annotated[
+        bool,
+        typer.Option(
+            "--localiser",
+            help="Coarse to fine: a small network first finds the region to look at.",
+            show_default="the whole image",
+        ),
+    ] = False,
 ) -> None:
     """Measure a data set and write a configuration that fits it, this device and the budget."""
     from medseg.pipelines.plan import PlanOptions
     from medseg.pipelines.plan import plan as run_plan
 
-    options = PlanOptions(DIMS[dims], network, budget, device.value, split, init_from)
+    options = PlanOptions(DIMS[dims], network, budget, device.value, split, init_from, localiser)
     made = run_plan(dataset, output, options, ConsoleProgress())
     for note in made.notes:
         print_line(note)
@@ -102,9 +121,13 @@ def predict(
     channel: Annotated[
         list[str] | None, typer.Option(help="NAME=PATH for each channel of one image.", show_default="none")
     ] = None,
-    device: DeviceOption = Device.auto,
+    device: DevicesOption = "auto",
     overlap: Annotated[float | None, typer.Option(help="Overlap of windows.", show_default="the model's")] = None,
     mirror: MirrorOption = None,
+    runtime: RuntimeOption = Runtime.auto,
+    precision: PrecisionOption = Precision.auto,
+    structures: StructuresOption = None,
+    skip_air: SkipAirOption = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write probabilities too.", show_default="off")
     ] = False,
@@ -127,7 +150,15 @@ def predict(
     from medseg.pipelines.predict import predict as run_predict
 
     settings = PredictionSettings(
-        device.value, overlap=overlap, mirror=mirror, probabilities=probabilities, entropy=entropy
+        device,
+        precision.value,
+        overlap,
+        mirror,
+        probabilities=probabilities,
+        entropy=entropy,
+        runtime=runtime.value,
+        skip_air=skip_air,
+        structures=read_names(structures or []),
     )
     options = PredictOptions(settings, read_channels(channel or []), all_series, fill_gaps, preview, key)
     done = run_predict(bundle, inputs or [], output, options, ConsoleProgress())
@@ -139,8 +170,11 @@ app.command()(pretrain)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(card)
+app.command()(bench)
 app.command()(batch)
 app.command()(convert)
+app.command()(export)
+app.command("import")(import_model)
 app.command()(listen)
 app.command()(deidentify)
 app.command("app")(open_app)

@@ -189,8 +189,9 @@ def _parsed(text: str, source: str) -> Any:
 
 def _line(error: ErrorDetails) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "configuration"
+    message = "there is no such key" if error["type"] == "extra_forbidden" else error["msg"]
     shown = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
-    return f"{where}: {error['msg']}{shown}"
+    return f"{where}: {message}{shown}"
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:

@@ -18,6 +18,7 @@ class NetworkChoice(StrEnum):
     """The networks that a plan can be made for."""
 
     UNET = "unet"
+    UNET_SMALL = "unet_small"
     RESENC_M = "resenc_m"
     RESENC_L = "resenc_l"
     DEEPLAB = "deeplab"
@@ -116,6 +117,8 @@ class UNetSection(_SteppedSection):
     """Convolutions a level, on the way down and up."""
     deep_supervision: bool = True
     """Loss at the coarser decoder levels too (Lee 2015)."""
+    upsampling_bias: bool = False
+    """Whether transposed convolutions have a bias, as nnU-Net's have."""
 
 
 class ResEncSection(_ResidualSection):
@@ -126,6 +129,8 @@ class ResEncSection(_ResidualSection):
     """Convolutions a level on the way up."""
     deep_supervision: bool = True
     """Loss at the coarser decoder levels too (Lee 2015)."""
+    upsampling_bias: bool = False
+    """Whether transposed convolutions have a bias, as nnU-Net's have."""
 
 
 class DeepLabSection(_OneOutput, _ResidualSection):

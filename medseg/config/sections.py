@@ -20,8 +20,10 @@ from pydantic import (
 
 from medseg.core.labels import Laterality
 
+from .localiser import LocaliserSection
 from .losses import DiceCESection, LossSection
 from .networks import NetworkSection
+from .patches import patch_problem
 from .section import Fraction, Section
 from .selection import SelectionSection
 from .training import AugmentationSection, PretrainingSection, SamplingSection, TrainingSection
@@ -76,6 +78,8 @@ class Intensity(StrEnum):
     CT = "ct"
     ZSCORE = "zscore"
     UNIT = "unit"
+    RESCALE = "rescale"
+    NONE = "none"
 
 
 class ChannelSection(Section):
@@ -85,13 +89,17 @@ class ChannelSection(Section):
     """Name of the modality or sequence, such as `CT`, `T1`, `red`."""
     intensity: Intensity = Intensity.ZSCORE
     """`ct`: clip to `clip`, subtract `mean`, divide by `std`, all of the training set; `zscore`: each image by its
-    own mean and deviation; `unit`: divide by 255."""
+    own mean and deviation; `unit`: divide by 255; `rescale`: each image's smallest value to 0, its largest to 1;
+    `none`: as they are."""
     clip: tuple[float, float] | None = None
     """For `ct`: the 0.5 and 99.5 percentile of the training foreground, in HU."""
     mean: float | None = None
     """For `ct`: mean of the training foreground, in HU."""
     std: PositiveFloat | None = None
     """For `ct`: standard deviation of the training foreground, in HU."""
+    nonzero_only: bool = False
+    """For `zscore`: measure and change only voxels that are not zero in some channel, and holes among them (nnU-Net's
+    `use_mask_for_norm`, for skull-stripped images)."""
     optional: bool = False
     """Whether a case may lack this channel, in training and at prediction; training then leaves it out of some patches
     (`sampling.channel_dropout`), and the network is told which channels are there."""
@@ -158,13 +166,18 @@ class PreprocessingSection(Section):
     """From the volume as it is to what the network sees."""
 
     orientation: str = "RAS"
-    """Where the array axes point to; a 2D network takes its slices across the last of them."""
+    """Where the array axes point to; a 2D network takes its slices across the last of them. `ijk` in any order are the
+    file's own axes, wherever they point: images are not turned, as nnU-Net does not."""
     spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     """Voxel size along these axes, mm; none keeps each image's own (2D images have no millimetres)."""
     resample_slices: bool = True
     """Whether the last axis is resampled too; a 2D plan leaves it alone."""
     crop: Literal["none", "nonzero"] = "none"
     """Cut away the border that is exactly zero (skull-stripped images)."""
+    resampling: Literal["medseg", "nnunet"] = "medseg"
+    """`nnunet`: to the letter as nnU-Net: splines do not leave the range of the image (of each slice, where slices are
+    far apart), how far apart they are is judged by `spacing` itself, and results go back across such slices by the
+    nearest one."""
     reference: str | None = None
     """The channel on whose grid labels and predictions lie; the others are resampled onto it, by their place in the
     patient. If none is given, all channels of a case have to lie on one grid."""
@@ -172,8 +185,11 @@ class PreprocessingSection(Section):
     @field_validator("orientation")
     @classmethod
     def _names_each_axis_once(cls, codes: str) -> str:
-        if len(codes) != 3 or any(len(set(codes) & set(ends)) != 1 for ends in ("RL", "AP", "SI")):
-            raise ValueError("give three letters, one each of R/L, A/P and S/I, such as RAS")
+        is_stored = sorted(codes) == ["i", "j", "k"]
+        if not is_stored and (len(codes) != 3 or any(len(set(codes) & set(e)) != 1 for e in ("RL", "AP", "SI"))):
+            raise ValueError(
+                "give three letters, one each of R/L, A/P and S/I, such as RAS; or i, j and k in some order"
+            )
         return codes
 
 
@@ -186,11 +202,20 @@ class InferenceSection(Section):
     """Average over mirrored inputs (test-time augmentation) along the training's mirror axes."""
     batch: PositiveInt = 1
     """Windows a forward pass."""
+    skip_air: bool = False
+    """Take windows that hold only air for background without looking at them. `medseg plan` says so where no structure
+    of the training images lies in air."""
+    average: Literal["probabilities", "logits"] = "probabilities"
+    """What is averaged over windows, mirrored inputs and members of one plan, and interpolated: probabilities, or
+    logits as nnU-Net does. Members of different plans are always averaged as probabilities."""
 
 
 class PostprocessingSection(Section):
     """Clean-up of predicted label maps."""
 
+    largest_together: tuple[tuple[str, ...], ...] = ()
+    """Groups of structures: of each group as a whole only the largest connected component is kept, what is removed
+    becomes background. Comes before everything else, group by group."""
     largest_component: tuple[str, ...] = ()
     """Structures of which only the largest connected component is kept."""
     fill_holes: tuple[str, ...] = ()
@@ -216,6 +241,8 @@ class RunConfig(Section):
     """If none is given, training chooses it on the validation cases; `{}` is no clean-up."""
     selection: SelectionSection = SelectionSection()
     """Which series of a DICOM study the model takes."""
+    localiser: LocaliserSection | None = None
+    """A small network that first finds the region to predict in; none predicts the whole image."""
     pretraining: PretrainingSection | None = None
     """How `medseg pretrain` hides voxels; none takes the defaults."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -241,15 +268,6 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _patch_fits_network(self) -> Self:
-        factors = (*self.network.factors, 1)[:3]
-        bad = [f"{n} is no multiple of {f}" for n, f in zip(self.sampling.patch, factors, strict=True) if n % f]
-        if bad:
-            raise ValueError(
-                f"sampling.patch {self.sampling.patch} does not fit the network's strides: {', '.join(bad)}"
-            )
-        if self.network.dims == 2 and self.sampling.patch[2] != 1:
-            raise ValueError("a 2D network needs a patch of 1 along the last axis")
-        # SegResNet's norm sees groups of features together, which one voxel has as well; one's own may have no levels.
-        if self.network.name not in {"segresnet", "own"} and self.sampling.patch == factors:
-            raise ValueError(f"sampling.patch {factors} is one voxel at the coarsest level, too few to normalise")
+        if problem := patch_problem(self.sampling.patch, self.network):
+            raise ValueError(f"sampling.patch {self.sampling.patch} {problem}")
         return self

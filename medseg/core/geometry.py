@@ -16,6 +16,7 @@ Spacing = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
 
 _LETTERS = (("L", "R"), ("P", "A"), ("I", "S"))
+_OWN_AXES = "ijk"
 _TOLERANCE_MM = 1e-3
 T = TypeVar("T", bound=np.generic)
 
@@ -41,6 +42,14 @@ class AxisMap:
         steps = [slice(None)] * lead + [slice(None, None, -1 if flip else 1) for flip in self.flips]
         view: NDArray[T] = moved[tuple(steps)]
         return view
+
+    def box(self, box: Box, shape: Shape) -> Box:
+        """Where a box of an array of that shape lies after ``apply``; plain start and stop values."""
+        parts = [
+            slice(shape[axis] - box[axis].stop, shape[axis] - box[axis].start) if flip else box[axis]
+            for axis, flip in zip(self.order, self.flips, strict=True)
+        ]
+        return parts[0], parts[1], parts[2]
 
     @property
     def inverse(self) -> AxisMap:
@@ -120,7 +129,13 @@ class Geometry:
         return float(np.linalg.norm(corners @ difference[:3, :3].T + difference[:3, 3], axis=1).max())
 
     def axis_map(self, codes: str) -> AxisMap:
-        """The map that brings an array on this grid to the orientation ``codes``."""
+        """The map that brings an array on this grid to the orientation ``codes``.
+
+        Where these are ``i``, ``j`` and ``k``, they are the grid's own axes in that order, and nothing is flipped.
+        """
+        if sorted(codes) == sorted(_OWN_AXES):
+            first, second, third = (_OWN_AXES.index(letter) for letter in codes)
+            return AxisMap((first, second, third), (False, False, False))
         _check_codes(codes)
         mine = [_world_axis(letter) for letter in self.axis_codes]
         order = [mine.index(_world_axis(letter)) for letter in codes]

@@ -151,6 +151,20 @@ class LabelScheme:
         """Whether at most one target holds in a voxel, so that a softmax and a label map serve."""
         return not self.regions and not self.overlapping
 
+    def only(self, targets: Sequence[str]) -> Self:
+        """The scheme of some of its targets, in its own order and with their own values; itself for none named.
+
+        Raises:
+            LabelError: If one is not a target.
+        """
+        if unknown := [name for name in targets if name not in self.targets]:
+            raise LabelError(f"no structure {unknown[0]!r}; there are {', '.join(map(repr, self.targets))}")
+        if not targets:
+            return self
+        if self.regions:
+            return replace(self, regions=tuple(region for region in self.regions if region.name in targets))
+        return replace(self, structures=tuple(one for one in self.structures if one.name in targets))
+
     def __getitem__(self, name: str) -> Structure:
         try:
             return self._by_name[name]

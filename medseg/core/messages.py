@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 
 _OWN = "medseg"
 _HANDLER = "medseg-redacted"
@@ -75,3 +76,11 @@ def hush_mlflow() -> None:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.WARNING)
+
+
+def hush_openvino() -> None:
+    """Keep OpenVINO and NNCF from phoning home; call it before either is loaded.
+
+    Both send what they do through one small package, and do without where it is missing; so it is missing.
+    """
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None is "not there"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from medseg.config.sections import RunConfig
 from medseg.core.case import CaseId
 from medseg.core.files import atomic_folder
-from medseg.core.geometry import Geometry, LengthUnit
+from medseg.core.geometry import Box, Geometry, LengthUnit
 from medseg.core.labels import IGNORE_INDEX, LabelScheme
 from medseg.core.progress import SILENT, Progress
 from medseg.transforms.preprocess import Prepared, prepare_case
@@ -27,6 +27,7 @@ from .load import load_case
 from .open_files import allow_open_files
 
 _SAMPLES_PER_TARGET = 10_000
+_SAMPLES_PER_TARGET_OF_A_PART = 2_500
 _FORM = 4  # of the files; another number makes all cases anew
 _MAPPED = ("image", "target", "foreground")
 
@@ -44,6 +45,7 @@ class PreparedArrays:
         network: The grid of ``image`` and ``target``.
         labelled: Up to 10 000 voxels that somebody labelled, background included, shape ``(n, 3)``; None where nothing
             is ignored.
+        box: Which part of the case's files this is; None for all of them.
     """
 
     id: CaseId
@@ -53,13 +55,33 @@ class PreparedArrays:
     source: Geometry
     network: Geometry
     labelled: NDArray[np.int32] | None = None
+    box: Box | None = None
 
     def __reduce__(self) -> tuple[Callable[..., PreparedArrays], tuple[object, ...]]:
         """Processes that are not forked open the files anew, so that no array is copied into each of them."""
         file = getattr(self.image, "filename", None)
         if file is None:
             return PreparedArrays, tuple(getattr(self, one.name) for one in fields(self))
-        return _open, (Path(file).parent, self.id)
+        return _open, (Path(file).parent, self.id, self.box)
+
+    def cropped(self, box: Box) -> PreparedArrays:
+        """The part of the case in a box of its grid, as if the image ended there; a part of a part is not made.
+
+        Of each target up to 2 500 of the sampled voxels are kept, spread evenly, since they are copied.
+
+        Args:
+            box: Plain start and stop values, inside the grid.
+        """
+        assert self.box is None  # noqa: S101 - the files would be cut at the wrong place
+        return replace(
+            self,
+            image=self.image[(slice(None), *box)],
+            target=self.target[(..., *box)],
+            foreground=tuple(_inside(voxels, box) for voxels in self.foreground),
+            network=self.network.cropped(box),
+            labelled=None if self.labelled is None else _inside(self.labelled, box),
+            box=box,
+        )
 
 
 class PreparedCases:
@@ -183,12 +205,20 @@ def _write(folder: Path, prepared: Prepared, targets: int, stamp: str) -> None:
         (partial / "stamp.txt").write_text(stamp, encoding="ascii")
 
 
-def _open(folder: Path, case: CaseId) -> PreparedArrays:
+def _inside(voxels: NDArray[np.int32], box: Box) -> NDArray[np.int32]:
+    """Those of the voxels that lie in a box, counted from its first voxel."""
+    start, stop = (np.array([getattr(part, end) for part in box], np.int32) for end in ("start", "stop"))
+    found = voxels[((voxels >= start) & (voxels < stop)).all(axis=1)]
+    return found[:: max(1, -(-len(found) // _SAMPLES_PER_TARGET_OF_A_PART))] - start
+
+
+def _open(folder: Path, case: CaseId, box: Box | None = None) -> PreparedArrays:
     image, target, voxels = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _MAPPED)
     foreground = tuple(np.split(voxels, np.load(folder / "foreground_sizes.npy").cumsum()[:-1]))
     source, network = (_grid(folder / f"{name}.npz") for name in ("source", "network"))
     labelled = np.load(folder / "labelled.npy") if (folder / "labelled.npy").exists() else None
-    return PreparedArrays(case, image, target, foreground, source, network, labelled)
+    whole = PreparedArrays(case, image, target, foreground, source, network, labelled)
+    return whole if box is None else whole.cropped(box)
 
 
 def _grid(path: Path) -> Geometry:

@@ -135,6 +135,15 @@ def write_folds(path: Path, folds: Folds) -> None:
     write_text(path, json.dumps({"folds": parts, "test": folds.test}, indent=1) + "\n")
 
 
+def write_nnunet_splits(path: Path, folds: Folds) -> None:
+    """Write folds as nnU-Net reads its ``splits_final.json``, and ``read_folds`` too, atomically.
+
+    Test cases are in no fold there; nnU-Net keeps them in ``imagesTs``.
+    """
+    parts = [{"train": training, "val": validation} for training, validation in folds.parts]
+    write_text(path, json.dumps(parts, indent=1) + "\n")
+
+
 def _read(path: Path) -> dict[str, Any] | list[Any]:
     try:
         return read_json_value(path)

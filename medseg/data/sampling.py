@@ -104,11 +104,18 @@ def _shares(chances: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def cut(array: NDArray[T], start: Sequence[int], shape: Shape) -> NDArray[T]:
     """Copy of the block of the last three axes that begins at ``start``; zeros where it lies beyond the array."""
-    lead = array.ndim - 3
-    size = array.shape[lead:]
-    block = np.zeros((*array.shape[:lead], *shape), dtype=array.dtype)
+    block = np.empty((*array.shape[: array.ndim - 3], *shape), dtype=array.dtype)
+    cut_into(block, array, start)
+    return block
+
+
+def cut_into(block: NDArray[T], array: NDArray[T], start: Sequence[int]) -> None:
+    """As ``cut``, into memory that is there."""
+    size, shape = array.shape[-3:], block.shape[-3:]
     source = [slice(max(0, first), min(n, first + m)) for first, m, n in zip(start, shape, size, strict=True)]
+    if any(part.stop - part.start < m for part, m in zip(source, shape, strict=True)):
+        block[...] = 0
     if all(part.start < part.stop for part in source):
         place = [slice(part.start - first, part.stop - first) for part, first in zip(source, start, strict=True)]
-        block[(slice(None),) * lead + tuple(place)] = array[(slice(None),) * lead + tuple(source)]
-    return block
+        lead = (slice(None),) * (array.ndim - 3)
+        block[(*lead, *place)] = array[(*lead, *source)]

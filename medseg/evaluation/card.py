@@ -16,9 +16,18 @@ from medseg.core.errors import BundleError
 from medseg.core.labels import LabelScheme
 from medseg.data.documents import parse_document, read_json
 from medseg.inference.bundle import OWNER, TrainingFacts
-from medseg.inference.bundle_files import CONFIG, FACTS, WEIGHTS, count_weights, member_folders, read_calibration
+from medseg.inference.bundle_files import (
+    CONFIG,
+    FACTS,
+    LOCALISER,
+    WEIGHTS,
+    count_weights,
+    member_folders,
+    read_calibration,
+)
 from medseg.inference.bundle_files import read_json as read_part
 from medseg.inference.calibration import Calibration
+from medseg.inference.openvino_int8 import INT8, RECORD, Int8Record, read_int8_record
 
 from .score_sheet import ScoreSheet
 from .training_record import TrainingRecord, read_record
@@ -42,6 +51,8 @@ class Card:
         versions: Of the software that made it.
         record: Who trained, how long, and the scores of cases that did not.
         evaluation: What `medseg evaluate` found; None if nobody added it.
+        localiser_parameters: Numbers in its localiser; None if it has none.
+        int8: What its networks lose in 8-bit integers, for those that it holds in them.
     """
 
     owner: OwnerSection
@@ -54,6 +65,8 @@ class Card:
     versions: Mapping[str, str]
     record: TrainingRecord
     evaluation: ScoreSheet | None = None
+    localiser_parameters: int | None = None
+    int8: tuple[Int8Record, ...] = ()
 
     @property
     def title(self) -> str:
@@ -89,7 +102,14 @@ def read_card(bundle: Path) -> Card:
         {name: str(version) for name, version in _optional(bundle / "versions.json").items()},
         read_record(bundle),
         _evaluation(bundle / EVALUATION),
+        _localiser_parameters(bundle),
+        tuple(read_int8_record(place / INT8) for place in places if (place / INT8 / RECORD).is_file()),
     )
+
+
+def _localiser_parameters(bundle: Path) -> int | None:
+    place = bundle / LOCALISER
+    return count_weights(place / WEIGHTS, f"{WEIGHTS} of the localiser") if place.exists() else None
 
 
 def _evaluation(path: Path) -> ScoreSheet | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from medseg.config.training import BudgetSection
+from medseg.inference.openvino_int8 import Int8Record
 from medseg.postprocess.clean import steps_in_words
 from medseg.render.document import Chapter, Grid, Part, Words
 from medseg.render.page import Cell
@@ -32,6 +33,7 @@ def training_chapter(card: Card) -> Chapter:
         ("networks", f"{len(card.networks)}; their probabilities are averaged" if len(card.networks) > 1 else "1"),
         *(("network", words) for words in kinds),
         ("parameters", ", ".join(f"{number:,}" for number in dict.fromkeys(card.parameters))),
+        *_localiser(card),
         ("intensities", "; ".join(told(channel) for channel in config.channels)),
         ("preprocessing", told(config.preprocessing)),
         ("patches", told(config.sampling)),
@@ -48,10 +50,21 @@ def training_chapter(card: Card) -> Chapter:
     ]
     if training.init is not None:
         rows.append(("first weights", f"of another model ({told(training.init)})"))
+    rows.extend(("in 8-bit integers", _in_integers(record)) for record in card.int8)
     parts: list[Part] = [Grid(("", ""), tuple(rows), text_columns=2)]
     if len(kinds) > 1:
         parts.append(Words("Where networks differ in more than that, the table tells of the first.", is_muted=True))
     return Chapter("Training", tuple(parts))
+
+
+def _localiser(card: Card) -> list[tuple[str, str]]:
+    section = card.config.localiser
+    if section is None:
+        return []
+    learned = "the structures" if section.foreground == "structures" else "all structures as one"
+    spacing = " x ".join(f"{size:g}" for size in section.spacing)
+    how = f"finds {learned} at {spacing} mm, with a margin of {section.margin_mm or 0:g} mm"
+    return [("localiser", f"{how}; {told(section.network)}; {card.localiser_parameters or 0:,} parameters")]
 
 
 def _counts(card: Card) -> list[Part]:
@@ -123,6 +136,12 @@ def _done(runs: tuple[TrainingRun, ...]) -> str:
 
 def _device(run: TrainingRun) -> str:
     return run.device if run.processes == 1 else f"{run.processes} x {run.device}"
+
+
+def _in_integers(record: Int8Record) -> str:
+    cases = counted(record.held_out_cases, "case")
+    scores = f"mean Dice {record.dice_int8:.4f} on {cases} that did not calibrate it, {record.dice:.4f} in float32"
+    return f"{scores}; {100 * record.equal_voxels:.2f} % of the voxels alike"
 
 
 def _clean_up(card: Card) -> str:

@@ -25,7 +25,7 @@ _USUAL = {
 
 def limits_chapter(card: Card) -> Chapter:
     """What follows from the counts, and what the owner adds."""
-    found = [*_images(card), *_people(card), *_structures(card), *_measured(card)]
+    found = [*_images(card), *_region(card), *_people(card), *_structures(card), *_measured(card)]
     return Chapter("Limits", (Items((*found, *([card.owner.limits] if card.owner.limits else []))),))
 
 
@@ -39,6 +39,12 @@ def _images(card: Card) -> list[str]:
         f"Nothing but {listed(facts.modalities)} was seen in training.",
         f"{seen}; what is far from that was not seen.",
     ]
+
+
+def _region(card: Card) -> list[str]:
+    if card.config.localiser is None:
+        return []
+    return ["A localiser first finds the region to look at: outside of it nothing is outlined, whatever is there."]
 
 
 def _people(card: Card) -> list[str]:

@@ -58,11 +58,12 @@ def _lead(card: Card) -> tuple[Part, ...]:
     numbers = sorted({f"{parameters / _MILLION:.2g}" for parameters in card.parameters})
     dims = " and ".join(sorted({f"{network.dims}D" for network in card.networks}))
     what = f"{len(card.networks)} {dims} networks" if len(card.networks) > 1 else f"a {dims} network"
+    first = ", after a localiser has found the region" if card.config.localiser is not None else ""
     train = card.record.cohort.parts.get("train")
     cases = "" if train is None else f", trained on {counted(train.cases, 'case')}"
     people = "" if train is None or train.patients is None else f" of {counted(train.patients, 'patient')}"
     seen = f"Outlines {listed(card.scheme.targets)} in {listed(card.facts.modalities)} images"
-    lead = f"{seen}: {what} of {' and '.join(numbers)} million parameters{cases}{people}."
+    lead = f"{seen}: {what} of {' and '.join(numbers)} million parameters{first}{cases}{people}."
     said = headline(card)
     return Words(lead), *([Words(said)] if said else []), Words(NO_DEVICE, is_warning=True)
 

@@ -13,9 +13,11 @@
       training.json       counts of patients and time, for the model card
       card.yaml           what the owner says; card.md and card.html are the model card (`medseg card`)
       evaluation.json     means of an evaluation, if one was added to the card
+      int8/               the network in 8-bit integers, if `medseg export --int8 --into-bundle` made one
 
 A bundle of several networks has ``members/0``, ``members/1``, … in the place of ``model.safetensors``, each with
-weights and its own ``config.yaml``.
+weights and its own ``config.yaml``. A model that first finds the region to predict in has ``localiser/`` with the same
+two files.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ from .bundle_files import (
     CALIBRATION,
     CONFIG,
     FACTS,
+    LOCALISER,
     MEMBERS,
     MOST_MEMBERS,
     WEIGHTS,
@@ -64,7 +67,7 @@ from .network import network_of
 
 OWNER = "card.yaml"
 """What the owner of a model says about it; it stays when the model is trained on."""
-_OF_THE_WHOLE = ("name", "data", "inference", "postprocessing", "selection", "device")
+_OF_THE_WHOLE = ("name", "data", "inference", "postprocessing", "selection", "localiser", "device")
 Range = tuple[float, float, float]
 
 
@@ -128,10 +131,13 @@ class Member:
     Attributes:
         config: The configuration that it was trained with.
         network: In evaluation mode, on the CPU.
+        int8: Where the same network in 8-bit integers lies, if there is one (see ``openvino_int8``); None for a network
+            that comes from no bundle on disk.
     """
 
     config: RunConfig
     network: nn.Module
+    int8: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,16 +150,19 @@ class Bundle:
         scheme: The structures that it knows.
         facts: What its training images were like.
         calibration: How its probabilities are corrected.
+        localiser: A network that finds, at low resolution, the region that the members then look at; None if they look
+            at the whole image. The section ``localiser`` of the configuration says with which margin.
 
     Raises:
-        BundleError: If the members do not go together, there are none or too many of them, or a threshold is not of a
-            target that may overlap others.
+        BundleError: If the members or the localiser do not go together, there are none or too many members, or a
+            threshold is not of a target that may overlap others.
     """
 
     members: tuple[Member, ...]
     scheme: LabelScheme
     facts: TrainingFacts
     calibration: Calibration = field(default_factory=Calibration)
+    localiser: Member | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.members) <= MOST_MEMBERS:
@@ -162,6 +171,7 @@ class Bundle:
             if difference := _difference(self.config, member.config):
                 raise BundleError(f"member {number} does not go with member 0: {difference}")
         _check_thresholds(self.calibration, self.scheme)
+        _check_localiser(self.config, self.localiser)
 
     @classmethod
     def single(cls, config: RunConfig, scheme: LabelScheme, network: nn.Module, facts: TrainingFacts) -> Self:
@@ -207,6 +217,10 @@ def write_bundle(folder: Path, bundle: Bundle, records: BundleRecords | None = N
             place.mkdir(parents=True, exist_ok=True)
             _write_config(place, member.config)
             write_weights(place / WEIGHTS, member.network)
+        if bundle.localiser is not None:
+            (partial / LOCALISER).mkdir()
+            _write_config(partial / LOCALISER, bundle.localiser.config)
+            write_weights(partial / LOCALISER / WEIGHTS, bundle.localiser.network)
         (partial / FACTS).write_text(bundle.facts.model_dump_json(indent=1), encoding="utf-8")
         if not bundle.calibration.is_default:
             (partial / CALIBRATION).write_text(bundle.calibration.model_dump_json(indent=1), encoding="utf-8")
@@ -241,8 +255,9 @@ def read_bundle(folder: Path, network: nn.Module | None = None) -> Bundle:
     scheme, places = label_scheme(config.labels), member_folders(folder)
     configs = (config,) if places == (folder,) else _member_configs(folder, places, config)
     members = tuple(_member(folder, place, one, network) for place, one in zip(places, configs, strict=True))
+    localiser = _localiser(folder)
     try:
-        return Bundle(members, scheme, facts, read_calibration(folder))
+        return Bundle(members, scheme, facts, read_calibration(folder), localiser)
     except BundleError as error:
         raise BundleError(f"bundle {str(folder)!r}: {error}") from None
 
@@ -293,7 +308,18 @@ def _member(folder: Path, place: Path, config: RunConfig, own: nn.Module | None)
     network = network_of(config, output_channels(label_scheme(config.labels)), own if is_own else None)
     weights = place / WEIGHTS
     load_weights(network, weights, f"bundle {str(folder)!r}: {weights.relative_to(folder).as_posix()}")
-    return Member(config, network.eval())
+    return Member(config, network.eval(), place / "int8")
+
+
+def _localiser(folder: Path) -> Member | None:
+    place = folder / LOCALISER
+    if not place.exists():
+        return None
+    try:
+        config = load_config(place / CONFIG)
+    except ConfigError as error:
+        raise BundleError(f"bundle {str(folder)!r}: its localiser's configuration cannot be read: {error}") from error
+    return _member(folder, place, config, None)
 
 
 def _difference(one: RunConfig, other: RunConfig) -> str:
@@ -311,6 +337,21 @@ def _meaning(scheme: LabelScheme) -> tuple[object, ...]:
     """What the outputs of a network mean, without how it is shown."""
     structures = [(one.name, one.value) for one in scheme.structures]
     return structures, [(one.name, one.structures) for one in scheme.regions], scheme.overlapping
+
+
+def _check_localiser(config: RunConfig, localiser: Member | None) -> None:
+    """Refuse a localiser that nobody trained for this model, or a model that lacks its own."""
+    section = config.localiser
+    if section is None or localiser is None:
+        if section is not None or localiser is not None:
+            lacks = "it has a localiser, but no section localiser" if section is None else "its localiser is missing"
+            raise BundleError(f"the configuration and the localiser do not belong together: {lacks}")
+        return
+    mine, theirs = ([channel.name for channel in one.channels] for one in (config, localiser.config))
+    if mine != theirs or Joining.of(config) != Joining.of(localiser.config):
+        raise BundleError(f"the localiser is for other channels: {', '.join(theirs)}, not {', '.join(mine)}")
+    if section.margin_mm is None or section.least_ml is None:
+        raise BundleError("localiser.margin_mm and localiser.least_ml are missing, which training measures")
 
 
 def _check_thresholds(calibration: Calibration, scheme: LabelScheme) -> None:

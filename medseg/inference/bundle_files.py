@@ -18,7 +18,7 @@ from medseg.core.errors import BundleError
 from .calibration import Calibration
 
 WEIGHTS, CONFIG, FACTS = "model.safetensors", "config.yaml", "facts.json"
-CALIBRATION, MEMBERS = "calibration.json", "members"
+CALIBRATION, MEMBERS, LOCALISER = "calibration.json", "members", "localiser"
 MOST_MEMBERS = 32
 _LARGEST_JSON = 50_000_000
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -53,12 +53,14 @@ def model_files(folder: Path) -> tuple[str, ...]:
     Raises:
         BundleError: As ``member_folders``.
     """
-    corrected = (CALIBRATION,) if (folder / CALIBRATION).exists() else ()
+    extra = [CALIBRATION] if (folder / CALIBRATION).exists() else []
+    if (folder / LOCALISER).exists():
+        extra += [f"{LOCALISER}/{name}" for name in (WEIGHTS, CONFIG)]
     members = member_folders(folder)
     if members == (folder,):
-        return (WEIGHTS, CONFIG, FACTS, *corrected)
+        return (WEIGHTS, CONFIG, FACTS, *extra)
     parts = [f"{MEMBERS}/{member.name}/{name}" for member in members for name in (WEIGHTS, CONFIG)]
-    return (CONFIG, FACTS, *corrected, *parts)
+    return (CONFIG, FACTS, *extra, *parts)
 
 
 def write_weights(path: Path, network: nn.Module) -> None:

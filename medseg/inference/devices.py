@@ -11,7 +11,7 @@ import torch
 from medseg.core.errors import InputError
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -29,18 +29,45 @@ class DeviceFacts:
         return f"{self.kind} ({self.cores} {unit}, {self.memory_bytes / 2**30:.0f} GiB)"
 
 
-def resolve_device(name: DeviceName) -> torch.device:
-    """The device of that name; ``auto`` takes CUDA, then MPS, then the CPU.
+def resolve_devices(names: str) -> tuple[torch.device, ...]:
+    """The devices of those names.
+
+    Args:
+        names: One of ``DeviceName``, ``cuda:1`` for a GPU by its number, several of these with commas between them, or
+            ``all`` for all GPUs.
+
+    Raises:
+        InputError: If one is not there, or is given twice.
+    """
+    if names == "all" and torch.cuda.is_available():
+        return tuple(torch.device("cuda", index) for index in range(torch.cuda.device_count()))
+    devices = tuple(_device(name.strip()) for name in names.split(","))
+    if len(set(devices)) < len(devices) or (len(devices) > 1 and any(one.index is None for one in devices)):
+        raise InputError(f"several devices are GPUs by their numbers, each once, such as cuda:0,cuda:1; got {names!r}")
+    return devices
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name, the first of several; ``auto`` takes CUDA, then MPS, then the CPU.
 
     Raises:
         InputError: If the device is not there.
     """
+    return resolve_devices(name)[0]
+
+
+def _device(name: str) -> torch.device:
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
-    if not available[name]:
-        raise InputError(f"device {name!r} is not there; available: {', '.join(k for k, v in available.items() if v)}")
-    return torch.device(name)
+    kind, colon, index = name.partition(":")
+    gpus = torch.cuda.device_count() if kind == "cuda" else 0
+    is_there = index.isdecimal() and int(index) < gpus if colon else available.get(kind, False)
+    if not is_there:
+        there = [kind for kind, is_available in available.items() if is_available]
+        numbers = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+        raise InputError(f"device {name!r} is not there; available: {', '.join((*there, *numbers))}")
+    return torch.device(kind, int(index)) if colon else torch.device(name)
 
 
 def autocast_dtype(device: torch.device, precision: PrecisionName) -> torch.dtype | None:

@@ -13,8 +13,9 @@ from .calibration import Calibration
 def ensemble(bundles: Sequence[Bundle]) -> Bundle:
     """One bundle with the members of all, whose probabilities are averaged, each member's counting alike.
 
-    It takes name, inference, clean-up and selection from the first; ``Bundle.with_config`` changes them. A calibration
-    that all bundles share is kept; else there is none, and it is best fitted anew.
+    It takes name, inference, clean-up, selection and localiser from the first; ``Bundle.with_config`` changes them. The
+    margin around what the localiser finds is the largest that one of the bundles needs. A calibration that all bundles
+    share is kept; else there is none, and it is best fitted anew.
 
     Args:
         bundles: At least one; all know the same channels and targets. Plans may differ: 2D and 3D, other spacings.
@@ -28,4 +29,17 @@ def ensemble(bundles: Sequence[Bundle]) -> Bundle:
     members = tuple(member for bundle in bundles for member in bundle.members)
     shared = all(bundle.calibration == first.calibration for bundle in bundles)
     facts = TrainingFacts.merged([bundle.facts for bundle in bundles])
-    return Bundle(members, first.scheme, facts, first.calibration if shared else Calibration())
+    calibration = first.calibration if shared else Calibration()
+    joined = Bundle(members, first.scheme, facts, calibration, first.localiser)
+    return _with_widest_margin(joined, bundles)
+
+
+def _with_widest_margin(joined: Bundle, bundles: Sequence[Bundle]) -> Bundle:
+    """The localiser of one bundle may find less than that of another whose network sees as much."""
+    section = joined.config.localiser
+    if section is None:
+        return joined
+    sections = [bundle.config.localiser for bundle in bundles if bundle.config.localiser is not None]
+    margin = max(one.margin_mm or 0.0 for one in sections)
+    wider = section.model_copy(update={"margin_mm": margin})
+    return joined.with_config(joined.config.model_copy(update={"localiser": wider}))

@@ -28,7 +28,7 @@ class ArgmaxFill:
     """The value of the most probable class."""
 
     def __init__(self, target: NDArray[np.integer], decision: Decision, block: Block) -> None:
-        self._target, self._scheme = target, decision.scheme
+        self._target, self._decision = target, decision
         self._running = RunningArgmax(block.shape, block.support.device)
 
     def offer(self, channel: int, values: Tensor) -> None:
@@ -37,7 +37,7 @@ class ArgmaxFill:
 
     def finish(self) -> None:
         """See ``Fill``."""
-        self._target[...] = self._scheme.from_class_indices(self._running.indices.cpu().numpy())
+        self._target[...] = self._decision.values(self._running.indices.cpu().numpy())
 
 
 class MaskFill:
@@ -48,22 +48,23 @@ class MaskFill:
 
     def offer(self, channel: int, values: Tensor) -> None:
         """See ``Fill``."""
-        self._target[channel] = self._decision.holds(channel, values).cpu().numpy()
+        if channel in self._decision.rows:
+            self._target[self._decision.rows[channel]] = self._decision.holds(channel, values).cpu().numpy()
 
     def finish(self) -> None:
         """See ``Fill``."""
 
 
 class ProbabilityFill:
-    """Probabilities of the targets; the background's channel is skipped."""
+    """Probabilities of the targets that are wanted."""
 
-    def __init__(self, target: NDArray[np.float16], skipped: int) -> None:
-        self._target, self._skipped = target, skipped
+    def __init__(self, target: NDArray[np.float16], decision: Decision) -> None:
+        self._target, self._rows = target, decision.rows
 
     def offer(self, channel: int, values: Tensor) -> None:
         """See ``Fill``."""
-        if channel >= self._skipped:
-            self._target[channel - self._skipped] = values.half().cpu().numpy()
+        if channel in self._rows:
+            self._target[self._rows[channel]] = values.half().cpu().numpy()
 
     def finish(self) -> None:
         """See ``Fill``."""

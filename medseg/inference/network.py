@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 
+import torch
 from torch import nn
 
 from medseg.config.sections import RunConfig
@@ -34,3 +36,13 @@ def network_of(config: RunConfig, outputs: int, own: nn.Module | None = None) ->
     """
     network = build_network(config.network, input_channels(config), outputs) if own is None else copy.deepcopy(own)
     return with_presence(network, optional_channels(config))
+
+
+def weights_digest(network: nn.Module) -> str:
+    """SHA-256 of all weights and their names, hexadecimal."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,7 +12,9 @@ from medseg.config.sections import InferenceSection, RunConfig
 from medseg.core.labels import LabelScheme
 
 from .bundle import Bundle, output_channels
-from .runner import Runner, TorchRunner
+from .replicas import SpreadRunner
+from .runner import Runner
+from .runtime import make_runner
 from .settings import PredictionSettings
 from .sliding import ForwardPass
 from .windows import Window
@@ -46,7 +49,11 @@ class Pass:
 
 
 def plan_passes(
-    bundle: Bundle, settings: PredictionSettings, device: torch.device, amp_dtype: torch.dtype | None
+    bundle: Bundle,
+    settings: PredictionSettings,
+    device: torch.device,
+    amp_dtype: torch.dtype | None,
+    helpers: Sequence[torch.device] = (),
 ) -> tuple[Pass, ...]:
     """The passes over an image that a bundle needs: one if all members share grid and window.
 
@@ -57,8 +64,9 @@ def plan_passes(
         settings: How to predict.
         device: Where networks compute.
         amp_dtype: What convolutions compute in; None for float32.
+        helpers: More devices, with a copy of each network; each takes as many windows at once as the first.
     """
-    singles = list(_singles(bundle, settings, device, amp_dtype))
+    singles = list(_singles(bundle, settings, (device, *helpers), amp_dtype))
     groups: list[list[Pass]] = []
     for single in singles:
         known = next((group for group in groups if group[0].joins(single)), None)
@@ -87,17 +95,24 @@ def forward_plan(
         scheme.is_exclusive,
         tuple(axis for axis in config.augmentation.mirror_axes if mirror and axis < dims),
         settings.batch or max(own.batch, _SLICES if dims == 2 else 1),
+        average_logits=own.average == "logits",
     )
     return Window(config.sampling.patch, overlap), forward
 
 
 def _singles(
-    bundle: Bundle, settings: PredictionSettings, device: torch.device, amp_dtype: torch.dtype | None
+    bundle: Bundle, settings: PredictionSettings, devices: Sequence[torch.device], amp_dtype: torch.dtype | None
 ) -> Iterator[Pass]:
     for member in bundle.members:
         window, forward = forward_plan(member.config, bundle.config.inference, bundle.scheme, settings)
-        runner = TorchRunner(member.network.to(device).eval(), amp_dtype)
-        yield Pass(member.config, (runner,), window, replace(forward, temperature=bundle.calibration.temperature))
+        batch, temperature = forward.batch * len(devices), bundle.calibration.temperature
+        copies = (member, *(replace(member, network=copy.deepcopy(member.network)) for _ in devices[1:]))
+        runners = [
+            make_runner(one, window.roi, settings, device, amp_dtype)
+            for one, device in zip(copies, devices, strict=True)
+        ]
+        runner = runners[0] if len(runners) == 1 else SpreadRunner(runners)
+        yield Pass(member.config, (runner,), window, replace(forward, batch=batch, temperature=temperature))
 
 
 def _joined(passes: list[Pass]) -> Pass:

@@ -11,24 +11,30 @@ from torch import nn
 
 from medseg.config.sections import RunConfig
 from medseg.core.errors import DataError
-from medseg.core.geometry import Geometry
+from medseg.core.geometry import Box, Geometry
 from medseg.core.labels import LabelScheme
 from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import LabelMap, Volume
 from medseg.postprocess.clean import clean
-from medseg.transforms.preprocess import Restoration, prepare_image
+from medseg.transforms.body import body_of
+from medseg.transforms.preprocess import Prepared, Restoration, prepare_image
 
 from .agreement import Agreement
+from .air import left_out, windows_around
 from .bundle import Bundle
 from .calibration import Calibration
 from .decision import Decision
-from .devices import autocast_dtype, resolve_device
-from .passes import forward_plan, plan_passes
+from .devices import autocast_dtype, resolve_devices
+from .localiser import Localiser
+from .passes import Pass, forward_plan, plan_passes
 from .restore import Prediction, SourceWriter
 from .runner import TorchRunner
+from .runtime import device_for
 from .scratch import Scratch
 from .settings import PredictionSettings
-from .sliding import Poll, stream_probabilities
+from .sliding import Poll, finds_something, stream_probabilities
+from .timings import UNOBSERVED, Observer
+from .wanted import clean_up_of, decided_targets, limited, named_targets
 from .windows import WindowGrid
 
 
@@ -39,22 +45,34 @@ class Predictor:
     window; else on the source grid, in a temporary file. Beside the image and the results on the source grid, memory is
     bounded by a slab as deep as a window, however many members there are.
 
+    A model with a localiser looks at the region that this finds, and outside of it all is background. Where it finds
+    none, the whole volume is looked at, and a note in the prediction says so.
+
     Args:
         bundle: The model; its networks are moved to the device.
         settings: How to predict.
+        observer: Told in which stage each prediction is.
 
     Raises:
-        InputError: If the device is not there or cannot compute in that precision.
+        InputError: If the device is not there or cannot compute in that precision, or the model does not know a
+            structure that is wanted.
         ConfigError: If the overlap is not in [0, 1).
     """
 
-    def __init__(self, bundle: Bundle, settings: PredictionSettings | None = None) -> None:
-        self._bundle = bundle
+    def __init__(
+        self, bundle: Bundle, settings: PredictionSettings | None = None, observer: Observer = UNOBSERVED
+    ) -> None:
+        self._bundle, self._observer = bundle, observer
         self._settings = settings or PredictionSettings()
-        self._decision = Decision.of(bundle.scheme, bundle.calibration)
-        device = resolve_device(self._settings.device)
+        self._clean_up = bundle.config.postprocessing if self._settings.postprocess else None
+        wanted = named_targets(bundle.scheme, self._settings.structures)
+        decided = decided_targets(bundle.scheme, wanted, self._clean_up)
+        self._scheme = bundle.scheme.only(wanted)
+        self._decision = Decision.of(bundle.scheme, bundle.calibration, decided)
+        device, *helpers = resolve_devices(device_for(self._settings))
         amp_dtype = autocast_dtype(device, self._settings.precision)
-        self._passes = plan_passes(bundle, self._settings, device, amp_dtype)
+        self._passes = plan_passes(bundle, self._settings, device, amp_dtype, helpers)
+        self._localiser = Localiser.of(bundle, self._settings, device, amp_dtype)
 
     def predict(self, volume: Volume, progress: Progress = SILENT, label: str = "predict") -> Prediction:
         """Labels of a volume, on its own grid.
@@ -72,48 +90,91 @@ class Predictor:
             BundleError: If the network gives values that are not finite.
             OutputError: If there is no room for temporary files.
         """
-        _check_finite(volume, progress)
-        members, scheme = len(self._bundle.members), self._bundle.scheme
-        agreement = Agreement(scheme.targets, members) if self._settings.agreement and members > 1 else None
-        at_once = len(self._passes) == 1
-        predicted = (self._at_once if at_once else self._one_after_other)(volume, agreement, _Stage(progress, label))
+        with self._observer.stage("preprocessing"):
+            _check_finite(volume, progress)
+        members, names = len(self._bundle.members), self._bundle.scheme.targets
+        agreement = Agreement(names, members) if self._settings.agreement and members > 1 else None
+        region, notes = self._region(volume, progress)
+        predict = self._at_once if len(self._passes) == 1 else self._one_after_other
+        predicted = replace(predict(volume, region, agreement, _Stage(progress, label)), notes=notes)
         if agreement is not None:
-            predicted = replace(predicted, agreement=agreement.result())
-        clean_up = self._bundle.config.postprocessing
-        if not self._settings.postprocess or clean_up is None:
-            return predicted
-        return replace(predicted, labels=clean(predicted.labels, clean_up, scheme))
+            agreed = agreement.result()
+            predicted = replace(predicted, agreement={name: agreed[name] for name in self._scheme.targets})
+        with self._observer.stage("clean-up"):
+            return limited(self._cleaned(predicted), self._decision.results, self._scheme)
 
-    def _at_once(self, volume: Volume, agreement: Agreement | None, stage: _Stage) -> Prediction:
+    @property
+    def scheme(self) -> LabelScheme:
+        """What the labels of predictions mean: the model's scheme, with the structures that are wanted."""
+        return self._scheme
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """The passes over an image that the model needs, with the networks on their device."""
+        return self._passes
+
+    def _cleaned(self, predicted: Prediction) -> Prediction:
+        if self._clean_up is None:
+            return predicted
+        section, scheme = self._clean_up, self._decision.results
+        if self._decision.wanted:
+            section = clean_up_of(section, scheme.targets)
+        return replace(predicted, labels=clean(predicted.labels, section, scheme))
+
+    def _region(self, volume: Volume, progress: Progress) -> tuple[Box | None, tuple[str, ...]]:
+        """Where to look, None for everywhere, and what the user should know of that."""
+        if self._localiser is None:
+            return None, ()
+        region = self._localiser.region(volume, progress, self._observer)
+        return region, () if region is not None else (self._localiser.why_not(volume.geometry),)
+
+    def _at_once(self, volume: Volume, region: Box | None, agreement: Agreement | None, stage: _Stage) -> Prediction:
         only, poll = self._passes[0], None if agreement is None else Poll(self._decision, agreement)
-        prepared = prepare_image(volume, only.config.preprocessing, only.config.channels)
-        grid = WindowGrid(prepared.restoration.network.shape, only.window)
-        writer = self._writer(prepared.restoration, grid.stream_axis)
+        observer = self._observer
+        with observer.stage("preprocessing"):
+            prepared = prepare_image(volume, only.config.preprocessing, only.config.channels, region)
+            grid = self._windows(only, prepared)
+        logits, axis = only.forward.average_logits, grid.stream_axis
+        writer = self._writer(prepared.restoration, axis, logits=logits, region=grid.region)
+        runners, sink = observer.runners(only.runners), observer.sink(writer)
         stage.begin(grid)
-        stream_probabilities(only.runners, prepared.image, grid, only.forward, writer, poll, stage.progress)
+        with observer.stage("assembling"):
+            stream_probabilities(runners, prepared.image, grid, only.forward, sink, poll, stage.progress)
         return writer.result()
 
-    def _one_after_other(self, volume: Volume, agreement: Agreement | None, stage: _Stage) -> Prediction:
+    def _one_after_other(
+        self, volume: Volume, region: Box | None, agreement: Agreement | None, stage: _Stage
+    ) -> Prediction:
         scratch = Scratch(self._decision, volume.geometry, votes=agreement is not None)
         for number, one in enumerate(self._passes, start=1):
-            prepared = prepare_image(volume, one.config.preprocessing, one.config.channels)
-            grid = WindowGrid(prepared.restoration.network.shape, one.window)
-            share = len(one.runners) / len(self._bundle.members)
-            sink = scratch.writer(prepared.restoration, grid.stream_axis, share)
+            with self._observer.stage("preprocessing"):
+                prepared = prepare_image(volume, one.config.preprocessing, one.config.channels, region)
+                grid = self._windows(one, prepared)
+            share, logits = len(one.runners) / len(self._bundle.members), one.forward.average_logits
+            sink = scratch.writer(prepared.restoration, grid.stream_axis, share, logits=logits, region=grid.region)
+            sink = self._observer.sink(sink)
+            runners = self._observer.runners(one.runners)
             stage.begin(grid, f", pass {number} of {len(self._passes)}")
-            stream_probabilities(one.runners, prepared.image, grid, one.forward, sink, None, stage.progress)
+            with self._observer.stage("assembling"):
+                stream_probabilities(runners, prepared.image, grid, one.forward, sink, None, stage.progress)
         writer = self._writer(_unchanged(volume.geometry), 0)
-        for start, slab in scratch.slabs():
-            writer(start, slab)
-        if agreement is not None:
-            scratch.count(agreement)
+        with self._observer.stage("decision"):
+            for start, slab in scratch.slabs():
+                writer(start, slab)
+            if agreement is not None:
+                scratch.count(agreement)
         return writer.result()
 
-    def _writer(self, restoration: Restoration, axis: int) -> SourceWriter:
-        settings = self._settings
-        return SourceWriter(
-            self._decision, restoration, axis, probabilities=settings.probabilities, entropy=settings.entropy
-        )
+    def _windows(self, one: Pass, prepared: Prepared) -> WindowGrid:
+        wanted, planned = self._settings.skip_air, self._bundle.config.inference.skip_air
+        runners, skip_air = self._observer.runners(one.runners), planned if wanted is None else wanted
+        return _windows(replace(one, runners=tuple(runners)), prepared.image, self._decision, skip_air=skip_air)
+
+    def _writer(
+        self, restoration: Restoration, axis: int, *, logits: bool = False, region: Box | None = None
+    ) -> SourceWriter:
+        maps = {"probabilities": self._settings.probabilities, "entropy": self._settings.entropy}
+        return SourceWriter(self._decision, restoration, axis, **maps, logits=logits, region=region)
 
 
 @dataclass(frozen=True)
@@ -147,13 +208,27 @@ def segment_prepared(
         Class indices, shape ``(i, j, k)``; masks of 0 and 1, shape ``(t, i, j, k)``, if the scheme is not exclusive.
     """
     _, i, j, k = image.shape
-    grid_there, decision = Geometry.from_spacing((i, j, k)), Decision.of(scheme, Calibration())
+    decision, unchanged = Decision.of(scheme, Calibration()), _unchanged(Geometry.from_spacing((i, j, k)))
     window, forward = forward_plan(config, config.inference, scheme, PredictionSettings(mirror=False))
-    grid = WindowGrid((i, j, k), window)
-    writer = SourceWriter(decision, _unchanged(grid_there), grid.stream_axis, probabilities=False, entropy=False)
-    stream_probabilities((TorchRunner(network, amp_dtype),), image, grid, forward, writer)
+    only = Pass(config, (TorchRunner(network, amp_dtype),), window, forward)
+    grid = _windows(only, image, decision, skip_air=config.inference.skip_air)
+    maps = {"probabilities": False, "entropy": False, "logits": forward.average_logits}
+    writer = SourceWriter(decision, unchanged, grid.stream_axis, **maps, region=grid.region)
+    stream_probabilities(only.runners, image, grid, forward, writer)
     labels = writer.result().labels
     return scheme.class_indices(labels) if isinstance(labels, LabelMap) else labels.array.view(np.uint8)
+
+
+def _windows(one: Pass, image: NDArray[np.float32], decision: Decision, *, skip_air: bool) -> WindowGrid:
+    """The windows over an image; all of them, too, if the networks see something in one of those of air."""
+    _, i, j, k = image.shape
+    whole = WindowGrid((i, j, k), one.window)
+    if not skip_air:
+        return whole
+    grid = windows_around(body_of(image, one.config.channels), one.window)
+    air = left_out(grid, whole)
+    is_wrong = air is not None and finds_something(one.runners, image, whole, air, one.forward, decision)
+    return whole if is_wrong else grid
 
 
 def _unchanged(grid: Geometry) -> Restoration:

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medseg.core.errors import OutputError
-from medseg.core.geometry import Geometry
+from medseg.core.geometry import Box, Geometry
 from medseg.transforms.preprocess import Restoration
 
 from .agreement import Agreement
 from .blocks import Block
 from .decision import Decision
 from .fills import Fill, SumFill, VoteFill
+from .logits import LogitBlock
 from .restore import BlockWriter, part_of
 from .stream import Sink
 
@@ -50,15 +51,21 @@ class Scratch:
         self._sums = _mapped(shape, np.float16)
         self._votes = _mapped(shape, np.uint8) if votes else None
 
-    def writer(self, restoration: Restoration, axis: int, share: float) -> Sink:
+    def writer(
+        self, restoration: Restoration, axis: int, share: float, *, logits: bool = False, region: Box | None = None
+    ) -> Sink:
         """A sink for the slabs of a member, or of several that were averaged already.
 
         Args:
             restoration: The way from their grid back to the source.
             axis: The stream axis.
             share: Of all members, from 0 to 1.
+            logits: Whether the slabs hold logits.
+            region: The part of the network's grid that the slabs cover; what lies outside is background. None for all.
         """
-        return BlockWriter(restoration, axis, partial(self._fills, restoration, share), _all_channels)
+        maps_of = partial(LogitBlock, exclusive=self._decision.scheme.is_exclusive) if logits else None
+        fills = partial(self._fills, restoration, share)
+        return BlockWriter(restoration, axis, fills, _all_channels, maps_of, region)
 
     def slabs(self) -> Iterator[tuple[int, Tensor]]:
         """Mean probabilities ``(c, i, j, k)``, slab by slab along i; the background comes first if there is one."""

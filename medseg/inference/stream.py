@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -46,24 +46,46 @@ class RingAccumulator:
         self._sums = [total.reshape(shape) for total, shape in zip(sums, shapes, strict=True)]
         self._planes = max(1, _EMIT_BYTES * self._depth // self._ring.nbytes)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it lies."""
+        return self._ring.device
+
+    def move(self, device: torch.device) -> None:
+        """Lie elsewhere from now on."""
+        self._ring, self._importance = self._ring.to(device), self._importance.to(device)
+        self._sums = [sums.to(device) for sums in self._sums]
+
     def add(self, start: Shape, probabilities: Tensor) -> None:
         """Add the probabilities ``(t, *roi)`` of the window that begins at ``start``; what lies outside is dropped."""
-        first = max(0, start[self._axis - 1])
-        self._release(first)
-        box, inside = self._clipped(start)
+        inside = self._clipped(start)[1]
         values = probabilities.to(self._ring.device, torch.float32)[(slice(None), *inside)]
-        weights = self._importance[tuple(inside)]
-        last = first + values.shape[self._axis]
-        for begin, end in self._runs(first, last):
-            part = self._ring_part(begin, end)[(slice(None), *box)]
-            part.addcmul_(
-                values.narrow(self._axis, begin - first, end - begin),
-                weights.narrow(self._axis - 1, begin - first, end - begin),
-            )
+        for part, weights, planes in self._parts(start):
+            part.addcmul_(values.narrow(self._axis, planes.start, planes.stop - planes.start), weights)
+
+    def add_alike(self, start: Shape, values: Sequence[float]) -> None:
+        """Add a window in which a channel has one probability everywhere, such as one of air."""
+        for part, weights, _ in self._parts(start):
+            for channel, value in enumerate(values):
+                if value:
+                    part[channel].add_(weights, alpha=value)
 
     def finish(self) -> None:
         """Hand over what is left; call it after the last window."""
         self._release(self._length)
+
+    def _parts(self, start: Shape) -> Iterator[tuple[Tensor, Tensor, slice]]:
+        """Where a window lies in the ring, in one or two pieces: the piece, its importance, its planes in the window.
+
+        Planes that this and later windows do not reach are handed over first.
+        """
+        self._release(max(0, start[self._axis - 1]))
+        box, inside = self._clipped(start)
+        weights, along = self._importance[tuple(inside)], inside[self._axis - 1]
+        first = start[self._axis - 1] + along.start
+        for begin, end in self._runs(first, first + along.stop - along.start):
+            part = self._ring_part(begin, end)[(slice(None), *box)]
+            yield part, weights.narrow(self._axis - 1, begin - first, end - begin), slice(begin - first, end - first)
 
     def _clipped(self, start: Shape) -> tuple[list[slice], list[slice]]:
         """Where a window lies in the ring's cross-section, and which part of the window lies in the image."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -33,15 +34,22 @@ _DAMAGED = (
 """What torch raises on files that are damaged, or made to harm."""
 
 
-def read_torch_file(path: Path, device: torch.device) -> Any:
+def read_torch_file(path: Path, device: torch.device, *, numpy_numbers: bool = False) -> Any:
     """What ``torch.save`` wrote: tensors, numbers, texts, and lists and mappings of them.
+
+    Args:
+        path: The file.
+        device: Where the tensors go.
+        numpy_numbers: Whether it may hold numpy's numbers too, as nnU-Net's checkpoints do. Making one of bytes runs
+            numpy's own constructor of scalars and its numeric types, nothing that the file names besides.
 
     Raises:
         BundleError: If the file is missing, damaged, larger than 32 GiB, or holds anything that would have to be run.
     """
     try:
         _check_size(path)
-        return torch.load(path, map_location=device, weights_only=True)  # noqa: TID251 - the door
+        with torch.serialization.safe_globals(_numpy_numbers() if numpy_numbers else []):
+            return torch.load(path, map_location=device, weights_only=True)  # noqa: TID251 - the door
     except _DAMAGED as error:
         raise BundleError(f"{path.name} is missing or damaged, or holds more than tensors") from error
 
@@ -64,6 +72,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if found is None:
         raise BundleError(f"{path.name} holds no named weights")
     return _unwrapped(found)
+
+
+def _numpy_numbers() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """What makes a numpy number of its bytes, under the names that numpy 1 and numpy 2 write; no type of objects."""
+    scalar: Callable[..., Any] = np.float64(0).__reduce__()[0]  # type: ignore[assignment]  # never a text
+    types = {type(np.dtype(code)) for code in "?bBhHiIlLqQefd"}
+    names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
+    return [*((scalar, name) for name in names), np.dtype, *sorted(types, key=lambda one: one.__name__)]
 
 
 def _check_size(path: Path) -> None:

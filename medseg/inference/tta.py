@@ -23,4 +23,4 @@ def mirrored_mean(probabilities_of: Callable[[Tensor], Tensor], image: Tensor, a
     flips = [flip for n in range(1, len(axes) + 1) for flip in itertools.combinations([2 + axis for axis in axes], n)]
     for flip in flips:
         total += probabilities_of(image.flip(flip)).flip(flip)
-    return total.div_(1 + len(flips))
+    return total.div_(1 + len(flips)) if flips else total

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medseg.core.errors import ConfigError
-from medseg.core.geometry import Shape
+from medseg.core.geometry import Box, Shape
 
 _SIGMA = 1 / 8
+Starts = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,36 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowGrid:
-    """All windows over an image of one shape.
+    """All windows over an image of one shape, or over a region of an image.
 
     They are a full grid (every start along i with every start along j and k) and their importance is a product over
     the axes, so the sum of importance in a voxel is a product of three numbers too, and is never accumulated.
+
+    Attributes:
+        shape: Of the image, or of the region.
+        window: What the network sees at once.
+        along: First voxels of the windows along each axis, ascending; None spreads them evenly.
+        origin: The region's first voxel in the image.
+        air: First voxels of those windows that hold nothing but air.
     """
 
     shape: Shape
     window: Window
+    along: Starts | None = None
+    origin: Shape = (0, 0, 0)
+    air: frozenset[Shape] = frozenset()
+
+    @property
+    def region(self) -> Box:
+        """What the windows are spread over, as a box of the image."""
+        i, j, k = (slice(first, first + n) for first, n in zip(self.origin, self.shape, strict=True))
+        return i, j, k
 
     @cached_property
-    def starts(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    def starts(self) -> Starts:
         """First voxels of the windows along each axis, ascending; negative where an image is smaller than a window."""
+        if self.along is not None:
+            return self.along
         i, j, k = (
             window_starts(length, size, self.window.overlap)
             for length, size in zip(self.shape, self.window.roi, strict=True)
@@ -76,12 +95,35 @@ class WindowGrid:
         The shares of all windows add up to 1 in each voxel of the image.
         """
         inside, along = [], []
-        for axis, (first, size, sums) in enumerate(zip(start, self.window.roi, self._sums, strict=True)):
+        for axis, (first, size) in enumerate(zip(start, self.window.roi, strict=True)):
             part = slice(max(0, -first), min(size, self.shape[axis] - first))
             inside.append(part)
-            along.append(window_importance(size)[part] / sums[first + part.start : first + part.stop])
+            along.append(self._share_along(axis, first)[part])
         i, j, k = along
         return tuple(inside), np.asarray(i[:, None, None] * j[:, None] * k, dtype=np.float32)
+
+    def core(self, axis: int, start: int, least: float) -> slice:
+        """Where along an axis a window's share of the importance is at least so much.
+
+        Args:
+            axis: 0, 1 or 2.
+            start: The window's first voxel along it.
+            least: In [0, 1); 0 gives all of the window that lies in the image.
+
+        Returns:
+            Plain start and stop; empty if the share is reached nowhere.
+        """
+        share = self._share_along(axis, start)
+        reached = np.flatnonzero((share >= least) & (share > 0))
+        return slice(start + int(reached[0]), start + int(reached[-1]) + 1) if len(reached) else slice(start, start)
+
+    def _share_along(self, axis: int, start: int) -> NDArray[np.float32]:
+        """Share of a window's importance along an axis, for all of it that lies in the image; 0 beyond."""
+        size, length = self.window.roi[axis], self.shape[axis]
+        first, last = max(0, -start), min(size, length - start)
+        share = np.zeros(size, np.float32)
+        share[first:last] = window_importance(size)[first:last] / self._sums[axis][start + first : start + last]
+        return share
 
     @cached_property
     def _sums(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import os
 import stat
 import tarfile
 import tempfile
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import IO, BinaryIO, cast
 
 from medseg.core.errors import OutputError, ReadError
 
+from .deflate import DAMAGED, gzip_reader
 from .dicom_header import parsing
 from .limits import unpacked as inflated
 
@@ -109,7 +108,7 @@ def _kind(path: Path) -> _Kind | None:
         return _Kind.ZIP
     if head[_TAR_MAGIC] == b"ustar":
         return _Kind.TAR
-    with contextlib.suppress(zlib.error):
+    with contextlib.suppress(*DAMAGED):
         if head[:2] == b"\x1f\x8b" and inflated(head, 512)[_TAR_MAGIC] == b"ustar":
             return _Kind.TAR_GZ
     return None
@@ -135,7 +134,7 @@ def _unpack(kind: _Kind, file: BinaryIO, folder: _Folder) -> None:
     elif kind is _Kind.TAR:
         _unpack_tar(file, folder)
     else:
-        with gzip.GzipFile(fileobj=file) as stream:
+        with gzip_reader(file) as stream:
             _unpack_tar(cast("BinaryIO", stream), folder)
 
 

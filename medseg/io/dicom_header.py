@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +31,10 @@ from pydicom.uid import (
 
 from medseg.core.errors import MedsegError, ReadError
 
+from .dicom_walk import PIXEL_TAGS as PIXEL_TAGS  # noqa: PLC0414 - belongs to this module too
+from .dicom_walk import UNDEFINED as UNDEFINED  # noqa: PLC0414
+from .dicom_walk import base_tag, walked_header
+
 _MAX_HEADER_BYTES = 2**26
 _USUAL_READ = 2**7
 CUT_OFF = "a DICOM file ends inside an element"
@@ -36,9 +42,8 @@ _SMALL_READ = 2**16
 _MIN_INFLATED = 2**24
 _MAX_INFLATED = 2**29
 _MAX_RATIO = 100
-UNDEFINED = 0xFFFFFFFF
-"""The length that says that a delimiter ends the value (PS3.5 section 7.1.1)."""
-PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_PIXEL_DATA = 0x7FE00010
+_LONGEST_KEPT = 256
 _LONG_VRS = (b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"UN")
 _NUMBER_TYPES = {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8"}
 
@@ -81,13 +86,15 @@ def read_header(path: Path, tags: tuple[int, ...]) -> Header | None:
 
     Args:
         path: A regular file, with or without the preamble of PS3.10.
-        tags: Elements to keep; those of the top level that are not among them are skipped unread.
+        tags: Elements to keep; those of the top level that are not among them are skipped unread. If there are none,
+            all are read.
 
     Raises:
         ReadError: If the file is DICOM but cannot be parsed within the limits.
     """
     with parsing(), path.open("rb") as file:
-        return _parse(file, tags)
+        walked = _walked(file, tags) if tags else None
+        return walked or _parsed(file, tags)
 
 
 def read_first(path: Path, tags: tuple[int, ...]) -> Dataset | None:
@@ -157,13 +164,15 @@ def open_inflated(file: BinaryIO, start: int) -> BinaryIO:
 
 def text(dataset: Dataset, tag: int) -> str:
     """The element as printable text, backslashes between its values; empty if absent."""
-    element = dataset.get_item(tag, keep_deferred=True)
+    element = dataset.get_item(base_tag(tag), keep_deferred=True)
     if element is None or not isinstance(element.value, bytes):
         return ""
     encodings = dataset.original_character_set or "iso8859"
     encoding = encodings if isinstance(encodings, str) else encodings[0]
-    decoded = element.value.decode(encoding, errors="replace")
-    return "".join(letter for letter in decoded if letter.isprintable()).strip()
+    decoded = element.value.decode(encoding, errors="replace").rstrip("\0")
+    if not decoded.isprintable():
+        decoded = "".join(letter for letter in decoded if letter.isprintable())
+    return decoded.strip()
 
 
 def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
@@ -172,21 +181,27 @@ def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:
     Raises:
         ReadError: If a value is no finite number.
     """
-    element = dataset.get_item(tag, keep_deferred=True)
+    element = dataset.get_item(base_tag(tag), keep_deferred=True)
     if element is None or not isinstance(element.value, bytes) or not element.value:
         return ()
     representation = element.VR if element.VR not in (None, "UN") else dictionary_VR(tag)
+    parse = _parsed_numbers if len(element.value) <= _LONGEST_KEPT else _parsed_numbers.__wrapped__
+    values: tuple[float, ...] = parse(element.value, representation, "<" if element.is_little_endian else ">")
+    if not all(map(math.isfinite, values)):
+        raise ReadError(f"{keyword_for_tag(tag)} is not a number")
+    return values
+
+
+@lru_cache(maxsize=1024)
+def _parsed_numbers(value: bytes, representation: str, order: str) -> tuple[float, ...]:
+    """Numbers out of their bytes, which are the same in most files of a series; NaN if they are none."""
     try:
         if representation in _NUMBER_TYPES:
-            order = "<" if element.is_little_endian else ">"
-            values = np.frombuffer(element.value, order + _NUMBER_TYPES[representation]).astype(np.float64)
-        else:
-            values = np.array([float(part) for part in element.value.decode("ascii").strip(" \0").split("\\")])
+            stored = np.frombuffer(value, order + _NUMBER_TYPES[representation])
+            return tuple(stored.astype(np.float64).tolist())
+        return tuple(map(float, value.decode("ascii").strip(" \0").split("\\")))
     except ValueError:
-        values = np.array([np.nan])
-    if not np.isfinite(values).all():
-        raise ReadError(f"{keyword_for_tag(tag)} is not a number")
-    return tuple(values.tolist())
+        return (math.nan,)
 
 
 def integer(dataset: Dataset, tag: int, default: int) -> int:
@@ -261,7 +276,19 @@ class _Opened:
     deflated_at: int | None
 
 
-def _parse(file: BinaryIO, tags: tuple[int, ...]) -> Header | None:
+def _walked(file: BinaryIO, tags: tuple[int, ...]) -> Header | None:
+    """The header if it is plain; None leaves it to the parser."""
+    size = file.seek(0, io.SEEK_END)
+    walked = walked_header(file, size, frozenset(tags))
+    if walked is None:
+        return None
+    dataset = Dataset(walked.elements)
+    dataset.set_original_encoding(walked.is_implicit, True, walked.encodings)
+    pixels = None if walked.pixels is None else _element_at(*walked.pixels, size, None)
+    return Header(dataset, walked.syntax, pixels)
+
+
+def _parsed(file: BinaryIO, tags: tuple[int, ...]) -> Header | None:
     opened = _open(file, tags, _at_pixels)
     if opened is None:
         return None
@@ -343,6 +370,9 @@ def _pixel_element(stream: BinaryIO, size: int, dataset: Dataset, deflated_at: i
     if not implicit and head[4:6] in _LONG_VRS:
         head = b"\0\0\0\0" + stream.read(4)
     (length,) = struct.unpack(order + "L", head[4:8])
-    offset = stream.tell()
+    return _element_at(tag, stream.tell(), length, size, deflated_at)
+
+
+def _element_at(tag: int, offset: int, length: int, size: int, deflated_at: int | None) -> PixelElement:
     available = max(0, size - offset)
-    return PixelElement(offset, None if length == UNDEFINED else length, available, deflated_at, tag != 0x7FE00010)
+    return PixelElement(offset, None if length == UNDEFINED else length, available, deflated_at, tag != _PIXEL_DATA)

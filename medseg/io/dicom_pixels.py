@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +19,7 @@ from .dicom_encoding import DECODERS, Encoding
 from .dicom_header import open_inflated, parsing
 
 Stored = NDArray[np.integer[Any]]
+Slice = NDArray[np.int16] | NDArray[np.float32]
 _ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _RLE_WORST, _RLE_SLACK = 2, 1024
 _INT16 = np.iinfo(np.int16)
@@ -44,25 +45,71 @@ def read_frames(path: Path, encoding: Encoding) -> Iterator[Stored]:
             yield _inverted(frame, encoding) if encoding.is_inverted else frame
 
 
-def rescaled(stored: Stored, slopes: NDArray[np.float64], intercepts: NDArray[np.float64]) -> NDArray[np.generic]:
-    """Modality values: stored values times slope plus intercept, slice by slice (PS3.3 section C.11.1).
+def read_slices(
+    path: Path, encoding: Encoding, targets: Sequence[Slice], scales: Sequence[tuple[float, float]]
+) -> bool:
+    """Put the modality values of each frame where they belong: stored values times slope plus intercept.
 
     PixelPaddingValue is left as it is: which values mean nothing is for normalisation to say, not for reading.
 
     Args:
-        stored: Shape ``(slices, rows, columns)``; may be overwritten.
-        slopes: One a slice.
-        intercepts: One a slice.
+        path: The file.
+        encoding: What its header says.
+        targets: One a frame, shape ``(rows, columns)``, contiguous; all int16 or all float32.
+        scales: Slope and intercept, one pair a frame (PS3.3 section C.11.1).
 
     Returns:
-        int16 if every value is exact in it, else float32.
+        False if int16 does not hold every value exactly; what the targets hold then is of no use.
+
+    Raises:
+        ReadError: As ``read_frames``.
     """
-    if _fits_int16(stored, slopes, intercepts):
-        return _rescaled_int16(stored, slopes, intercepts)
-    values = np.empty(stored.shape, dtype=np.float32)
-    for index, (slope, intercept) in enumerate(zip(slopes.tolist(), intercepts.tolist(), strict=True)):
-        values[index] = stored[index] * np.float64(slope) + intercept
-    return values
+    lies_right = _lies_as_wanted(encoding, targets[0].dtype)
+    frames = _frames_in_place(path, encoding, targets) if lies_right else read_frames(path, encoding)
+    for frame, target, (slope, intercept) in zip(frames, targets, scales, strict=True):
+        if target.dtype != np.int16:
+            target[...] = frame * np.float64(slope) + intercept
+        elif not _put_int16(frame, target, slope, intercept):
+            return False
+    return True
+
+
+def _lies_as_wanted(encoding: Encoding, wanted: np.dtype[Any]) -> bool:
+    """Whether the file holds frames as memory does, so that they can be read where they belong."""
+    is_native = encoding.syntax not in DECODERS and encoding.element.deflated_at is None
+    order = stored_type(encoding).newbyteorder(">" if encoding.is_big_endian else "<")
+    return is_native and wanted == np.int16 and order.itemsize == wanted.itemsize and order.isnative
+
+
+def _frames_in_place(path: Path, encoding: Encoding, targets: Sequence[Slice]) -> Iterator[Stored]:
+    """As ``read_frames``, in the memory of the targets."""
+    with parsing("pixel data"), path.open("rb") as file:
+        file.seek(encoding.element.offset)
+        for target in targets:
+            frame = target.view(stored_type(encoding))
+            if file.readinto(frame.data) < encoding.frame_bytes:
+                raise ReadError("pixel data is cut off")
+            _significant(frame, encoding, frame)
+            yield _inverted(frame, encoding, frame) if encoding.is_inverted else frame
+
+
+def _put_int16(frame: Stored, target: Slice, slope: float, intercept: float) -> bool:
+    """Rescale modulo 65536, which is exact if the results fit; False if they do not."""
+    extremes = [int(frame.min()) * slope + intercept, int(frame.max()) * slope + intercept]
+    if min(extremes) < _INT16.min or max(extremes) > _INT16.max:
+        return False
+    if not np.may_share_memory(frame, target):
+        np.copyto(target, frame, casting="unsafe")
+    factor, term = _modulo(slope), _modulo(intercept)
+    if factor != 1:
+        target *= factor
+    if term != 0:
+        target += term
+    return True
+
+
+def _modulo(number: float) -> np.int16:
+    return np.int16((int(number) - int(_INT16.min)) % 2**16 + int(_INT16.min))
 
 
 def _native(stream: BinaryIO, encoding: Encoding) -> Iterator[Stored]:
@@ -130,36 +177,12 @@ def _check_frame(frame: bytes, encoding: Encoding) -> None:
         raise ReadError(f"a compressed frame has {header.precision} bits, allocated are {encoding.bits_allocated}")
 
 
-def _significant(frame: Stored, encoding: Encoding) -> Stored:
+def _significant(frame: Stored, encoding: Encoding, out: Stored | None = None) -> Stored:
     """The frame without what lies above BitsStored, such as old overlays (PS3.5 section 8.1.1)."""
     unused = encoding.bits_allocated - encoding.bits_stored
-    return (frame << unused) >> unused if unused else frame
+    return np.right_shift(np.left_shift(frame, unused, out=out), unused, out=out) if unused else frame
 
 
-def _inverted(frame: Stored, encoding: Encoding) -> Stored:
+def _inverted(frame: Stored, encoding: Encoding, out: Stored | None = None) -> Stored:
     """0 becomes the highest value that BitsStored can hold, and the other way round."""
-    return _significant(~frame, encoding)
-
-
-def _fits_int16(stored: Stored, slopes: NDArray[np.float64], intercepts: NDArray[np.float64]) -> bool:
-    if (slopes % 1).any() or (intercepts % 1).any():
-        return False
-    for slope, intercept in {*zip(slopes.tolist(), intercepts.tolist(), strict=True)}:
-        same = (slopes == slope) & (intercepts == intercept)
-        part = stored if same.all() else stored[same]
-        extremes = [float(part.min()) * slope + intercept, float(part.max()) * slope + intercept]
-        if min(extremes) < _INT16.min or max(extremes) > _INT16.max:
-            return False
-    return True
-
-
-def _rescaled_int16(stored: Stored, slopes: NDArray[np.float64], intercepts: NDArray[np.float64]) -> NDArray[np.int16]:
-    """Modulo 65536, which is exact because the results fit; 16-bit values are rescaled where they lie."""
-    values = stored.view(np.int16) if stored.dtype.itemsize == 2 else stored.astype(np.int16)
-    factors, terms = (numbers.astype(np.int64).astype(np.int16) for numbers in (slopes, intercepts))
-    for index in range(len(values)):
-        if factors[index] != 1:
-            values[index] *= factors[index]
-        if terms[index] != 0:
-            values[index] += terms[index]
-    return values
+    return _significant(np.invert(frame, out=out), encoding, out)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +14,22 @@ from numpy.typing import NDArray
 from medseg.core.errors import DataError, ReadError
 from medseg.core.volume import Volume
 
-from .dicom_instance import Instance, read_instance
-from .dicom_pixels import Stored, read_frames, rescaled, stored_type
+from .dicom_instance import Image, Instance, read_instance
+from .dicom_pixels import read_slices
 from .dicom_series import Arrangement, arrange
 from .studies import Series
+
+_THREADS = min(4, os.cpu_count() or 1)
+
+Values = NDArray[np.int16] | NDArray[np.float32]
 
 
 def read_series(series: Series, *, fill_gaps: bool = False) -> Volume:
     """The volume of one series, its channel named by the modality.
 
     The array index is ``(i, j, k)``: along a row, down a column, along the slice normal. Values are modality values:
-    Hounsfield units for CT. They are int16 where that is exact, else float32.
+    Hounsfield units for CT. They are int16 where that is exact, else float32. Pixels that are not compressed are read
+    straight into the volume, so that it is all the memory that reading takes.
 
     Args:
         series: As ``find_series`` found it.
@@ -35,7 +43,7 @@ def read_series(series: Series, *, fill_gaps: bool = False) -> Volume:
     try:
         instances = list(_instances(series))
         arrangement = arrange(instances, fill_gaps=fill_gaps)
-        array = _filled(*_slice_values(instances, arrangement), arrangement.geometry.shape[2])
+        array = _values(instances, arrangement)
     except DataError as error:
         raise type(error)(f"series of {len(series.files)} files: {error}") from error
     except MemoryError:
@@ -54,30 +62,42 @@ def _instances(series: Series) -> Iterator[Instance]:
         yield instance
 
 
-def _slice_values(instances: list[Instance], arrangement: Arrangement) -> tuple[NDArray[np.generic], list[int]]:
-    """Modality values of the slices, shape ``(slices, rows, columns)``, and the place of each."""
-    images, slices = arrangement.images, arrangement.slices
-    index = {(one.file, one.frame): number for number, one in enumerate(slices)}
-    kind = np.result_type(*(stored_type(image.encoding) for image in images))
-    stored: Stored = np.empty((len(slices), images[0].encoding.rows, images[0].encoding.columns), dtype=kind)
-    for file, (instance, image) in enumerate(zip(instances, images, strict=True)):
-        for frame, values in enumerate(read_frames(instance.path, image.encoding)):
-            stored[index[file, frame]] = values
-    planes = [images[one.file].planes[one.frame] for one in slices]
-    slopes = np.array([plane.slope for plane in planes])
-    intercepts = np.array([plane.intercept for plane in planes])
-    return rescaled(stored, slopes, intercepts), [one.place for one in slices]
+def _values(instances: list[Instance], arrangement: Arrangement) -> Values:
+    """Modality values, shape ``(slices, rows, columns)``, missing slices interpolated."""
+    scales = [(plane.slope, plane.intercept) for image in arrangement.images for plane in image.planes]
+    is_integral = all(slope % 1 == 0 and intercept % 1 == 0 for slope, intercept in scales)
+    columns, rows, slices = arrangement.geometry.shape
+    values: Values
+    if is_integral:
+        values = np.empty((slices, rows, columns), np.int16)
+        if _read_files(values, instances, arrangement):
+            return _with_gaps_filled(values, arrangement)
+        del values
+    values = np.empty((slices, rows, columns), np.float32)
+    _read_files(values, instances, arrangement)
+    return _with_gaps_filled(values, arrangement)
 
 
-def _filled(values: NDArray[np.generic], places: list[int], size: int) -> NDArray[np.generic]:
-    """``values`` spread to their places, and what lies between them interpolated."""
-    if len(places) == size:
-        return values
-    filled = np.empty((size, *values.shape[1:]), dtype=values.dtype)
-    filled[places] = values
-    for number, (before, after) in enumerate(itertools.pairwise(places)):
-        below, above = values[number].astype(np.float32), values[number + 1].astype(np.float32)
+def _read_files(values: Values, instances: list[Instance], arrangement: Arrangement) -> bool:
+    """Read every slice to its place; False if the type of ``values`` does not hold them."""
+    places = [[0] * len(image.planes) for image in arrangement.images]
+    for one in arrangement.slices:
+        places[one.file][one.frame] = one.place
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return all(pool.map(partial(_read_file, values), instances, arrangement.images, places))
+
+
+def _read_file(values: Values, instance: Instance, image: Image, places: list[int]) -> bool:
+    scales = [(plane.slope, plane.intercept) for plane in image.planes]
+    return read_slices(instance.path, image.encoding, [values[place] for place in places], scales)
+
+
+def _with_gaps_filled(values: Values, arrangement: Arrangement) -> Values:
+    """Put what lies linearly between its neighbours where there is no slice."""
+    places = [one.place for one in arrangement.slices]
+    for before, after in itertools.pairwise(places):
+        below: NDArray[np.float32] = values[before].astype(np.float32)
         for place in range(before + 1, after):
-            between = below + (above - below) * ((place - before) / (after - before))
-            filled[place] = np.rint(between) if np.issubdtype(filled.dtype, np.integer) else between
-    return filled
+            between = below + (values[after].astype(np.float32) - below) * ((place - before) / (after - before))
+            values[place] = np.rint(between) if values.dtype == np.int16 else between
+    return values

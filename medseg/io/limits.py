@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 
 from medseg.core.errors import MedsegError, ReadError
 
+from .deflate import GZIP_OR_ZLIB, inflater
+
 LARGEST_DECODED = 16 * 2**30
 """Bytes of voxels that one file may decode to."""
-_GZIP_OR_ZLIB = 47  # zlib's word for "whichever header is there"
 _DEFLATE_RATIO = 1032
 """zlib and gzip cannot pack tighter (zlib's technical notes, "maximum compression factor")."""
 
@@ -78,9 +78,9 @@ def unpacked(data: bytes, wanted: int) -> bytes:
     """At most ``wanted`` bytes of what zlib or gzip packed; fewer if it is truncated.
 
     Raises:
-        zlib.error: If it is damaged; inside ``decoding`` this becomes a ReadError.
+        deflate.DAMAGED: If it is damaged; inside ``decoding`` this becomes a ReadError.
     """
-    return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(data, wanted)
+    return inflater(GZIP_OR_ZLIB).decompress(data, wanted)
 
 
 def as_array(data: bytes, dtype: np.dtype[Any], count: int) -> NDArray[Any]:

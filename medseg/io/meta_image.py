@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BufferedIOBase
@@ -22,8 +21,10 @@ from medseg.core.errors import ReadError
 from medseg.core.geometry import Geometry
 from medseg.core.volume import Volume
 
+from .deflate import deflated
 from .limits import as_array, check_decoded_size, decoding, unpacked
 from .nrrd import LPS_TO_RAS
+from .streams import voxel_parts
 
 _LONGEST_LINE = 4096
 _MOST_LINES = 1000
@@ -65,8 +66,7 @@ def read_meta_image(path: Path) -> Volume:
 def write_meta_image(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
     """Write channels of shape ``(channel, i, j, k)``, compressed; as components if there are several."""
     affine = LPS_TO_RAS @ geometry.affine
-    voxels = np.ascontiguousarray(array.transpose(3, 2, 1, 0)).astype(array.dtype.newbyteorder("<"), copy=False)
-    packed = zlib.compress(voxels.data, level=1)
+    packed = deflated(voxel_parts(array))
     header = {
         "ObjectType": "Image",
         "NDims": "3",

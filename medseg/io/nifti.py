@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
+import io
 import math
-import zlib
+from contextlib import nullcontext
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from medseg.core.errors import GeometryError, ReadError
 from medseg.core.geometry import Geometry, LengthUnit, Shape
 from medseg.core.volume import Volume
 
+from .deflate import DAMAGED
 from .limits import check_decoded_size, decoding
-from .streams import CHUNK, decompressed, gzipped, read_up_to
+from .streams import CHUNK, decompressed, gzipped, read_up_to, voxel_parts
 
 LARGEST_HEADER = 540
 """Bytes of the longest header, that of NIfTI-2."""
@@ -83,12 +84,21 @@ def write_nifti(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
     if not np.allclose(image.get_qform(), geometry.affine, atol=1e-3):
         image.set_qform(None, code=0)
     image.header.set_xyzt_units(xyz="mm" if geometry.unit is LengthUnit.MM else None)
-    with path.open("wb") as file:
-        if path.name.endswith(".gz"):
-            with gzipped(file) as stream:
-                image.to_stream(stream)
-        else:
-            image.to_stream(file)
+    is_packed = path.name.endswith(".gz")
+    with path.open("wb") as file, gzipped(file) if is_packed else nullcontext(file) as stream:
+        stream.write(_encoded_header(image))
+        for index in range(len(array)):
+            for part in voxel_parts(array[index : index + 1]):
+                stream.write(part)
+
+
+def _encoded_header(image: Any) -> bytes:
+    """All that stands before the voxels of an image whose voxels are stored as they are."""
+    image.update_header()
+    image.header.set_slope_inter(1.0, 0.0)
+    stream = io.BytesIO()
+    image.header.write_to(stream)
+    return stream.getvalue()
 
 
 def nifti_header(head: bytes) -> Any:
@@ -163,7 +173,7 @@ def _voxels(stream: BufferedIOBase, header: Any, dtype: np.dtype[Any], count: in
     try:
         stream.seek(offset)
         filled = _fill(stream, array.view(np.uint8))
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except DAMAGED:
         filled = False
     if not filled:
         raise ReadError(f"truncated or damaged; its header promises {array.nbytes} bytes of voxels")
@@ -173,10 +183,9 @@ def _voxels(stream: BufferedIOBase, header: Any, dtype: np.dtype[Any], count: in
 def _fill(stream: BufferedIOBase, target: NDArray[np.uint8]) -> bool:
     """Fill ``target``, in parts so that no second copy of the voxels is held; False if the stream is too short."""
     for start in range(0, len(target), CHUNK):
-        part = np.frombuffer(stream.read(min(CHUNK, len(target) - start)), dtype=np.uint8)
-        if len(part) < min(CHUNK, len(target) - start):
+        part = target[start : start + CHUNK]
+        if stream.readinto(part.data) < len(part):
             return False
-        target[start : start + len(part)] = part
     stream.read(1)  # reaches gzip's checksum
     return True
 

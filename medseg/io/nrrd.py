@@ -23,7 +23,7 @@ from medseg.core.geometry import Geometry
 from medseg.core.volume import Volume
 
 from .limits import as_array, check_decoded_size, decoding, unpacked
-from .streams import gzipped
+from .streams import gzipped, voxel_parts
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LONGEST_LINE = 2**20
@@ -121,12 +121,12 @@ def write_nrrd(
         "encoding": "gzip",
         "space origin": _vector(affine[:3, 3]),
     }
-    voxels = np.ascontiguousarray(array.transpose(3, 2, 1, 0)).astype(array.dtype.newbyteorder("<"), copy=False)
     with path.open("wb") as file:
         file.write(b"NRRD0004\n" + "".join(f"{key}: {value}\n" for key, value in header.items()).encode())
         file.write("".join(f"{_escaped(key)}:={_escaped(value)}\n" for key, value in pairs.items()).encode() + b"\n")
         with gzipped(file) as stream:
-            stream.write(voxels.data)
+            for part in voxel_parts(array):
+                stream.write(part)
 
 
 @dataclass(frozen=True)

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import errno
-import gzip
 import os
 import stat
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medseg.core.errors import ReadError
 
+from .deflate import DAMAGED, GZIP_OR_ZLIB, gzip_reader, gzip_writer, inflater
 from .limits import decoding_unnamed
 
 CHUNK = 4 * 2**20
 """Bytes of one part."""
 _GZIP = b"\x1f\x8b"
-_GZIP_OR_ZLIB = 47
+_PACKED_AT_ONCE = 2**24
 
 
 @contextmanager
@@ -52,7 +54,7 @@ def decompressed(file: BufferedReader) -> Iterator[BufferedIOBase]:
     zipped = file.read(2) == _GZIP
     file.seek(0)
     if zipped:
-        with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+        with gzip_reader(file) as stream:
             yield stream
     else:
         yield file
@@ -61,7 +63,7 @@ def decompressed(file: BufferedReader) -> Iterator[BufferedIOBase]:
 def read_up_to(stream: BufferedIOBase, size: int) -> bytes:
     """The next ``size`` bytes, or what is left before the end or the first damage."""
     head = bytearray()
-    with suppress(EOFError, zlib.error, gzip.BadGzipFile):
+    with suppress(*DAMAGED):
         while len(head) < size and (part := stream.read1(min(CHUNK, size - len(head)))):
             head += part
     return bytes(head)
@@ -89,7 +91,7 @@ def inflated_parts(stream: BufferedIOBase, wanted: int) -> Iterator[bytes]:
     Raises:
         ReadError: As ``parts``.
     """
-    unpacker = zlib.decompressobj(_GZIP_OR_ZLIB)
+    unpacker = inflater(GZIP_OR_ZLIB)
     packed, left = b"", wanted
     while left:
         with decoding_unnamed():
@@ -106,5 +108,26 @@ def inflated_parts(stream: BufferedIOBase, wanted: int) -> Iterator[bytes]:
 @contextmanager
 def gzipped(file: BinaryIO) -> Iterator[BinaryIO]:
     """A stream that packs into ``file`` fast (level 1), without a name or a time in it."""
-    with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as stream:
+    with gzip_writer(file) as stream:
         yield cast("BinaryIO", stream)
+
+
+def voxel_parts(channels: NDArray[Any]) -> Iterator[memoryview]:
+    """The bytes of ``(channel, i, j, k)`` as files hold them, in parts of 16 MiB or a plane.
+
+    Channels are fastest, then i; little endian. No second copy of the whole is made.
+    """
+    dtype = channels.dtype.newbyteorder("<")
+    planes = max(1, _PACKED_AT_ONCE // max(1, channels[..., :1].nbytes))
+    for start in range(0, channels.shape[3], planes):
+        yield _turned(channels[..., start : start + planes].astype(dtype, copy=False)).data
+
+
+def _turned(part: NDArray[Any]) -> NDArray[Any]:
+    """A contiguous array with the axes in reverse order; row by row, through what fits into the processor's cache."""
+    if part.T.flags.c_contiguous:
+        return part.T
+    turned = np.empty(part.shape[::-1], part.dtype)
+    for row in range(part.shape[2]):
+        turned[:, row] = np.ascontiguousarray(part[:, :, row]).T
+    return turned

@@ -24,6 +24,7 @@ class Levels:
         features: Feature maps of each level, finest first.
         strides: Step into each level along each axis; the first is all ones.
         kernels: Kernel size of each level along each axis.
+        upsampling_bias: Whether transposed convolutions have a bias.
     """
 
     dims: int
@@ -31,6 +32,7 @@ class Levels:
     features: Sequence[int]
     strides: Sequence[Sequence[int]]
     kernels: Sequence[Sequence[int]]
+    upsampling_bias: bool = False
 
     @property
     def factors(self) -> list[int]:
@@ -127,9 +129,9 @@ def convolution(
     return _CONV[dims](*channels, tuple(kernel), tuple(stride or [1] * dims), padding, dilation, bias=bias)
 
 
-def upsampling(dims: int, channels: tuple[int, int], stride: Sequence[int]) -> nn.Module:
+def upsampling(dims: int, channels: tuple[int, int], stride: Sequence[int], *, bias: bool = False) -> nn.Module:
     """Transposed convolution that multiplies the size by the stride."""
-    return _UP[dims](*channels, tuple(stride), tuple(stride), bias=False)
+    return _UP[dims](*channels, tuple(stride), tuple(stride), bias=bias)
 
 
 def size_error(shape: Sequence[int], factors: Sequence[int]) -> str | None:

@@ -54,7 +54,8 @@ def build_network(section: NetworkSection, in_channels: int, out_channels: int) 
 
 
 def _levels(section: UNetSection | ResEncSection | DeepLabSection, channels: tuple[int, int]) -> Levels:
-    return Levels(section.dims, channels, section.features, section.strides, section.kernels)
+    has_bias = not isinstance(section, DeepLabSection) and section.upsampling_bias
+    return Levels(section.dims, channels, section.features, section.strides, section.kernels, has_bias)
 
 
 def count_parameters(network: nn.Module) -> int:

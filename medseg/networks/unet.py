@@ -26,7 +26,10 @@ class EncoderDecoder(nn.Module):
         self.factors = levels.factors
         self.encoder = encoder
         dims, features, below = levels.dims, levels.features, range(len(levels.features) - 1)
-        self.up = nn.ModuleList(upsampling(dims, (features[i + 1], features[i]), levels.strides[i + 1]) for i in below)
+        self.up = nn.ModuleList(
+            upsampling(dims, (features[i + 1], features[i]), levels.strides[i + 1], bias=levels.upsampling_bias)
+            for i in below
+        )
         self.decoder = nn.ModuleList(
             ConvBlock(dims, (2 * features[i], features[i]), levels.kernels[i], None, convolutions) for i in below
         )

@@ -259,6 +259,14 @@ def fit(run: Run, cases: Cases, *, resume: bool) -> TrainState:
     )
 
 
+def best_network(run: Run, state: TrainState) -> nn.Module:
+    """The averaged network of a run that is over, with the weights that did best on the validation cases."""
+    if (run.folder / "best.pt").exists():  # else no validation case had a Dice to choose by
+        best = read_checkpoint(run.folder / "best.pt", run.process.device)
+        state.average.network.load_state_dict(best["network"])
+    return state.average.network
+
+
 def _start(run: Run, state: TrainState, *, resumed: bool) -> None:
     """Begin with another model's weights, if the configuration names one."""
     report = start_from_model(state, run.config, run.scheme, run.folder, resumed=resumed)

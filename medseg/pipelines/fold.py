@@ -36,6 +36,7 @@ from medseg.training.own import NO_PARTS, OwnParts
 
 from .card import record_run
 from .fit import Cases, Run, fit, trained_bundle
+from .localise import localise
 from .out_of_fold import fold_folder, kept_file
 
 _DONE = "done.json"
@@ -124,11 +125,12 @@ def train_fold(
 def _train(run: Run, prepared: Mapping[CaseId, PreparedArrays], *, resume: bool) -> None:
     """Train the network of a fold and leave it as a bundle without chosen clean-up."""
     cases = Cases([prepared[case] for case in run.split.training], [prepared[case] for case in run.split.validation])
-    state = fit(run, cases, resume=resume)
+    found = localise(run, cases, resume=resume, judged=False)
+    state = fit(found.run, found.cases, resume=resume)
     if run.process.is_main:
         given = run.config.postprocessing or PostprocessingSection()
-        bundle = with_postprocessing(trained_bundle(run, state.average.network, cases.training), given)
-        write_bundle(run.folder / "bundle", bundle, BundleRecords(run.split.parts, {}))
+        bundle = with_postprocessing(trained_bundle(found.run, state.average.network, cases.training), given)
+        write_bundle(run.folder / "bundle", found.joined(bundle), BundleRecords(run.split.parts, {}))
         (run.folder / "best.pt").unlink(missing_ok=True)  # the loop's, which a fold does not choose by
         record_run(run, state, None)
 

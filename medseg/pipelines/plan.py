@@ -25,6 +25,7 @@ from medseg.data.split import make_split
 from medseg.inference.devices import DeviceName, device_facts, resolve_device
 from medseg.planning.adopt import adopted, read_model
 from medseg.planning.fingerprint import Fingerprint, fingerprint
+from medseg.planning.localiser import with_localiser
 from medseg.planning.plan import Plan, Request, default_budget, make_plan
 
 
@@ -39,6 +40,7 @@ class PlanOptions:
         device: What the plan is sized for.
         split: JSON with lists of case ids, or with folds; only its training cases are measured.
         init_from: A model whose weights the plan shall fit; its network is taken over, and its dimensions by default.
+        localiser: Whether a small network at low resolution shall first find the region to look at.
     """
 
     dims: Literal[2, 3] | None = None
@@ -47,6 +49,7 @@ class PlanOptions:
     device: DeviceName = "auto"
     split: Path | None = None
     init_from: Path | None = None
+    localiser: bool = False
 
 
 def plan(dataset: Path, output: Path, options: PlanOptions | None = None, progress: Progress = SILENT) -> Plan:
@@ -62,6 +65,7 @@ def plan(dataset: Path, output: Path, options: PlanOptions | None = None, progre
         InputError: If the data set or device is not there, or the file to write is.
         DataError: If a case cannot be read or has no label.
         BundleError: If there is no such model to start from.
+        ConfigError: If it does not fit, or a localiser is wanted for images in pixels.
     """
     if output.exists():
         raise InputError(f"{str(output)!r} exists and may hold your edits; remove it, or name another file")
@@ -84,6 +88,7 @@ def plan(dataset: Path, output: Path, options: PlanOptions | None = None, progre
     made = make_plan(measured, opened.scheme, request)
     made = _with_channels(made, opened, joining.reference if resampled else None)
     made = made if model is None else adopted(made, model)
+    made = with_localiser(made, measured, request) if options.localiser else made
     write_text(output, dump_config(made.config))
     progress.finish()
     return made

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-
-import numpy as np
-from PIL.Image import Image
+from typing import TypeVar
 
 from medseg.core.errors import InputError, MedsegError, OutputError
-from medseg.core.files import atomic_file, write_text
-from medseg.core.geometry import LengthUnit
+from medseg.core.files import write_text
 from medseg.core.messages import redacted
 from medseg.core.progress import SILENT, Progress
-from medseg.core.volume import LabelMap, Labels, Volume
+from medseg.core.volume import Volume
 from medseg.data.joining import Joining
 from medseg.inference.agreement import disputes
 from medseg.inference.bundle import Bundle, read_bundle
@@ -26,8 +24,11 @@ from medseg.inference.predictor import Predictor
 from medseg.inference.restore import Prediction
 from medseg.inference.settings import PredictionSettings
 from medseg.inference.suitability import missing_channels, wrong_grid
-from medseg.io.formats import write_labels, write_volume
 from medseg.render.preview import preview
+
+from .predicted_files import volumes_ml, write_prediction
+
+T = TypeVar("T")
 
 _TABLE = "predictions.csv"
 
@@ -76,7 +77,8 @@ def predict(
     series are named by a pseudonym, cases of a manifest by their id. Beside it, where asked for, lie
     ``<name>_probabilities.nii.gz`` (a volume a target), ``<name>_entropy.nii.gz`` and ``<name>_preview.png``.
     ``predictions.csv`` tells what became of each. A case that fails does not stop the others; but the error of an image
-    that is alone and was named is raised.
+    that is alone and was named is raised. While one of several is predicted, the one before is written and the next one
+    read, so that two of them lie in memory.
 
     Args:
         bundle: Folder of the model.
@@ -97,11 +99,7 @@ def predict(
     _check_folder(output)
     predictor = Predictor(model, replace(options.settings, agreement=True))
     job = _Job(model, predictor, options, output, progress)
-    outcomes: list[Outcome] = []
-    for number, candidate in enumerate(candidates, start=1):
-        outcomes.append(_attempt(job, candidate, (number, len(candidates))))
-        run = PredictionRun(tuple(outcomes), model.scheme.targets)
-        write_text(output / _TABLE, run.csv())
+    run = _alone(job, candidates[0]) if len(candidates) == 1 else _Line(job, candidates).run()
     progress.finish()
     return run
 
@@ -154,30 +152,141 @@ def _check_folder(output: Path) -> None:
         raise OutputError(f"cannot write to {str(output)!r}: no permission")
 
 
-def _attempt(job: _Job, candidate: Candidate, place: tuple[int, int]) -> Outcome:
-    """What becomes of a case; the error of a case that is alone and was named is raised, since it hinders no other."""
-    number, total = place
-    case, shown = candidate.name, candidate.shown
+@dataclass(frozen=True, eq=False)
+class _Predicted:
+    """A case that only has to be written.
+
+    Attributes:
+        candidate: What it is.
+        volume: The image, if it is still needed.
+        prediction: Its labels and maps.
+        note: What its row says of it.
+    """
+
+    candidate: Candidate
+    volume: Volume | None
+    prediction: Prediction
+    note: str
+
+
+class _Line:
+    """Cases one after the other, with a thread beside the one that computes.
+
+    That thread does all reading and writing, in the order in which it is asked to: when a case was read and begins to
+    be computed, the case before is written first, and only then the next one read. Thus there are never more than two.
+
+    Args:
+        job: What all cases have in common.
+        candidates: Two or more, or none.
+    """
+
+    def __init__(self, job: _Job, candidates: Sequence[Candidate]) -> None:
+        self._job, self._candidates = job, candidates
+        self._beside = ThreadPoolExecutor(1)
+        self._unread = iter([one for one in candidates if one.unfit is None])
+        self._ahead: Future[Volume] | None = None
+        self._behind: Future[list[str]] | None = None
+        self._outcomes: list[Outcome] = []
+
+    def run(self) -> PredictionRun:
+        """What became of each; a case that was predicted is written whatever happens to the next one.
+
+        Raises:
+            OutputError: If a result cannot be written; those that come after it are not.
+        """
+        try:
+            self._read_next()
+            for number, candidate in enumerate(self._candidates, start=1):
+                self._do(candidate, f"predict {number} of {len(self._candidates)}")
+            self._await_written()
+        finally:
+            if self._ahead is not None:
+                self._ahead.cancel()
+            self._beside.shutdown()
+        return PredictionRun(tuple(self._outcomes), self._job.predictor.scheme.targets)
+
+    def _do(self, candidate: Candidate, label: str) -> None:
+        made = _guarded(candidate, lambda: self._predicted(candidate, label), self._job.progress.note)
+        self._await_written()
+        self._behind = self._beside.submit(self._record, candidate, made)
+
+    def _predicted(self, candidate: Candidate, label: str) -> _Predicted | Skipped:
+        return _skipped(self._job, candidate) or _computed(self._job, candidate, self._volume(), label)
+
+    def _volume(self) -> Volume:
+        """The volume that was read ahead; the next one is asked for."""
+        ahead = self._ahead
+        assert ahead is not None  # noqa: S101 - as many are read as are asked for
+        try:
+            return ahead.result()
+        finally:
+            self._read_next()
+
+    def _read_next(self) -> None:
+        following = next(self._unread, None)
+        self._ahead = None if following is None else self._beside.submit(following.load)
+
+    def _record(self, candidate: Candidate, made: _Predicted | Skipped | Failed) -> list[str]:
+        """Write what was predicted, and the table; what there is to tell of it."""
+        notes: list[str] = []
+        if isinstance(made, _Predicted):
+            self._outcomes.append(_guarded(candidate, partial(_finished, self._job, made), notes.append))
+        else:
+            self._outcomes.append(made)
+        _write_table(self._job, self._outcomes)
+        return notes
+
+    def _await_written(self) -> None:
+        if self._behind is not None:
+            for note in self._behind.result():
+                self._job.progress.note(note)
+
+
+def _alone(job: _Job, candidate: Candidate) -> PredictionRun:
+    """The run of one case; its error is raised if it was named, since it hinders no other."""
+
+    def attempt() -> Outcome:
+        skipped = _skipped(job, candidate)
+        return skipped or _finished(job, _computed(job, candidate, candidate.load(), "predict"))
+
+    outcome = attempt() if candidate.is_named else _guarded(candidate, attempt, job.progress.note)
+    return _write_table(job, [outcome])
+
+
+def _write_table(job: _Job, outcomes: Sequence[Outcome]) -> PredictionRun:
+    run = PredictionRun(tuple(outcomes), job.predictor.scheme.targets)
+    write_text(job.output / _TABLE, run.csv())
+    return run
+
+
+def _guarded(candidate: Candidate, work: Callable[[], T], note: Callable[[str], None]) -> T | Failed:
+    """What the work gives, or why it failed; that nothing can be written is raised."""
     try:
-        if candidate.unfit is not None:
-            if not candidate.is_named:
-                job.progress.note(f"{shown}: skipped, {candidate.unfit}")
-                return Skipped(case, shown, candidate.unfit)
-            raise InputError(f"{shown}: {candidate.unfit}")  # noqa: TRY301 - joins the errors of reading
-        return _predicted(job, candidate, "predict" if total == 1 else f"predict {number} of {total}")
+        return work()
     except OutputError:
         raise
-    except Exception as error:
-        if total == 1 and candidate.is_named:
-            raise
+    except Exception as error:  # noqa: BLE001 - whatever a case does, the others go on
         known = isinstance(error, MedsegError)
         reason = str(error) if known else f"unexpected {type(error).__name__}; predict it alone to see the details"
-        job.progress.note(f"{shown}: failed, {reason}")
-        return Failed(case, shown, redacted(reason))
+        note(f"{candidate.shown}: failed, {reason}")
+        return Failed(candidate.name, candidate.shown, redacted(reason))
 
 
-def _predicted(job: _Job, candidate: Candidate, label: str) -> Done:
-    volume = candidate.load()
+def _skipped(job: _Job, candidate: Candidate) -> Skipped | None:
+    """The outcome of a case that does not fit the model and was not asked for by name; None if it fits.
+
+    Raises:
+        InputError: If it does not fit, but was named.
+    """
+    if candidate.unfit is None:
+        return None
+    if candidate.is_named:
+        raise InputError(f"{candidate.shown}: {candidate.unfit}")
+    job.progress.note(f"{candidate.shown}: skipped, {candidate.unfit}")
+    return Skipped(candidate.name, candidate.shown, candidate.unfit)
+
+
+def _computed(job: _Job, candidate: Candidate, volume: Volume, label: str) -> _Predicted:
     unusual = wrong_grid(volume.geometry, job.model.facts)
     missing = missing_channels(volume.channels, job.model.facts)
     odd = (missing, unusual and f"although {unusual}")
@@ -185,60 +294,18 @@ def _predicted(job: _Job, candidate: Candidate, label: str) -> Done:
     if note:
         job.progress.note(f"{candidate.shown}: {note}")
     prediction = job.predictor.predict(volume, job.progress, label)
-    disputed = disputes(prediction, job.model.scheme)
+    disputed = (*prediction.notes, *disputes(prediction, job.predictor.scheme))
     for dispute in disputed:
         job.progress.note(f"{candidate.shown}: {dispute}")
-    path = _write(job, candidate.name, volume, prediction)
-    told = "; ".join(filter(None, (note, *disputed)))
-    return Done(candidate.name, candidate.shown, path, _volumes_ml(job, prediction.labels), told)
+    kept = volume if job.options.preview else None
+    return _Predicted(candidate, kept, prediction, "; ".join(filter(None, (note, *disputed))))
 
 
-def _write(job: _Job, name: str, volume: Volume, prediction: Prediction) -> Path:
+def _finished(job: _Job, predicted: _Predicted) -> Done:
     """Write all outputs of a case, the labels last, or none."""
-    folder, geometry, scheme = job.output, volume.geometry, job.model.scheme
-    is_picture = geometry.unit is LengthUnit.PIXEL and scheme.is_exclusive
-    outputs: dict[Path, Callable[[Path], None]] = {}
-    if prediction.probabilities is not None:
-        maps = Volume(prediction.probabilities, geometry, scheme.targets)
-        outputs[folder / f"{name}_probabilities.nii.gz"] = partial(write_volume, volume=maps)
-    if prediction.entropy is not None:
-        entropy = Volume(prediction.entropy[np.newaxis], geometry)
-        outputs[folder / f"{name}_entropy.nii.gz"] = partial(write_volume, volume=entropy)
-    if job.options.preview:
-        picture = preview(volume, prediction.labels, scheme)
-        outputs[folder / f"{name}_preview.png"] = partial(_write_picture, picture=picture)
-    labels = folder / f"{name}{'.png' if is_picture else '.nii.gz'}"
-    outputs[labels] = partial(write_labels, labels=prediction.labels)
-    _write_all(outputs)
-    return labels
-
-
-def _write_all(outputs: Mapping[Path, Callable[[Path], None]]) -> None:
-    written: list[Path] = []
-    try:
-        for path, write in outputs.items():
-            write(path)
-            written.append(path)
-    except BaseException:
-        for path in written:
-            path.unlink()
-        raise
-
-
-def _write_picture(path: Path, picture: Image) -> None:
-    with atomic_file(path) as partial_path:
-        picture.save(partial_path, format="PNG")
-
-
-def _volumes_ml(job: _Job, labels: Labels) -> dict[str, float | None]:
-    scheme, geometry = job.model.scheme, labels.geometry
-    if geometry.unit is LengthUnit.PIXEL:
-        return dict.fromkeys(scheme.targets)
-    if isinstance(labels, LabelMap):
-        counts = np.zeros(max(scheme.values) + 1, np.int64)
-        for plane in labels.array:  # bincount makes 64-bit numbers of what it counts
-            counts += np.bincount(plane.reshape(-1), minlength=len(counts))
-        voxels = [int(counts[value]) for value in scheme.values]
-    else:
-        voxels = [int(mask.sum()) for mask in labels.array]
-    return {name: n * geometry.voxel_volume / 1000 for name, n in zip(scheme.targets, voxels, strict=True)}
+    name, scheme = predicted.candidate.name, job.predictor.scheme
+    labels, volume = predicted.prediction.labels, predicted.volume
+    picture = None if volume is None else preview(volume, labels, scheme)
+    path = write_prediction(job.output / name, predicted.prediction, scheme, picture)
+    volumes = volumes_ml(labels, scheme)
+    return Done(name, predicted.candidate.shown, path, volumes, predicted.note)

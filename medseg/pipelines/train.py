@@ -33,10 +33,10 @@ from medseg.training.finish import (
     with_postprocessing,
 )
 from medseg.training.own import NO_PARTS, OwnParts, with_own_network
-from medseg.training.state import read_checkpoint
 
 from .card import record_run
-from .fit import Run, fit, opened_run, prepare_split, safe_mirroring, trained_bundle
+from .fit import Run, best_network, fit, opened_run, prepare_split, safe_mirroring, trained_bundle
+from .localise import localise
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,15 @@ def train(
     """Train a network and leave it as a bundle.
 
     The run's folder gets ``config.yaml``, ``split.json``, ``prepared/`` (cases as the network sees them),
-    ``tensorboard/``, ``last.pt`` (to resume from), ``best.pt`` and ``bundle/`` (the model).
+    ``tensorboard/``, ``last.pt`` (to resume from), ``best.pt`` and ``bundle/`` (the model). With a section
+    ``localiser``, a small network is trained first, in the folder ``localiser/`` of the same form.
 
     Args:
         config: What to train on what.
         output: Folder of the run; must be new or empty, unless resumed.
         resume: Go on where the run in that folder stopped; its configuration must be the same.
         progress: Told how far it is.
-        parts: A network, a loss or callbacks of one's own.
+        parts: A network, a loss or callbacks of one's own; those of the localiser are the usual ones.
 
     Raises:
         InputError: If the data set or device is not there, or the folder holds a run.
@@ -106,13 +107,12 @@ def train(
 
 def _trained(run: Run, *, resume: bool) -> TrainResult:
     cases = prepare_split(run)
-    state = fit(run, cases, resume=resume)
+    found = localise(run, cases, resume=resume)
+    state = fit(found.run, found.cases, resume=resume)
     if not run.process.is_main:
         return TrainResult(run.folder / "bundle", ())
-    if (run.folder / "best.pt").exists():  # else no validation case had a Dice to choose by
-        best = read_checkpoint(run.folder / "best.pt", run.process.device)
-        state.average.network.load_state_dict(best["network"])
-    result = _finish(run, trained_bundle(run, state.average.network, cases.training))
+    model = trained_bundle(found.run, best_network(run, state), cases.training)
+    result = _finish(run, found.joined(model))
     record_run(run, state, validation_sheet(result.scores, run.dataset))
     return result
 

@@ -82,21 +82,23 @@ def _images_like(config: RunConfig, other: RunConfig) -> dict[str, object]:
     """Orientation, voxel size and normalisation as the model knows them; cropping as planned."""
     known = {channel.name.casefold(): channel for channel in other.channels}
     channels = tuple(_normalised(channel, known.get(channel.name.casefold())) for channel in config.channels)
-    taken = {name: getattr(other.preprocessing, name) for name in ("orientation", "spacing", "resample_slices")}
+    taken = {
+        name: getattr(other.preprocessing, name) for name in ("orientation", "spacing", "resample_slices", "resampling")
+    }
     return {"channels": channels, "preprocessing": config.preprocessing.model_copy(update=taken)}
 
 
 def _normalised(channel: ChannelSection, like: ChannelSection | None) -> ChannelSection:
     if like is None:
         return channel
-    taken = {name: getattr(like, name) for name in ("intensity", "clip", "mean", "std")}
+    taken = {name: getattr(like, name) for name in ("intensity", "clip", "mean", "std", "nonzero_only")}
     return channel.model_copy(update=taken)
 
 
 def _mirrored(made: RunConfig, planned: RunConfig) -> RunConfig:
     """Mirrored along the same axes of the body as planned, wherever these lie in the array now."""
     wanted = {_BODY[planned.preprocessing.orientation[axis]] for axis in planned.augmentation.mirror_axes}
-    axes = tuple(a for a in range(made.network.dims) if _BODY[made.preprocessing.orientation[a]] in wanted)
+    axes = tuple(a for a in range(made.network.dims) if _BODY.get(made.preprocessing.orientation[a]) in wanted)
     return made.model_copy(update={"augmentation": made.augmentation.model_copy(update={"mirror_axes": axes})})
 
 

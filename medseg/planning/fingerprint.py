@@ -12,6 +12,7 @@ from medseg.core.case import Case
 from medseg.core.errors import DataError
 from medseg.core.geometry import LengthUnit
 from medseg.core.labels import LabelScheme
+from medseg.transforms.body import AIR_HU, air_level, find_body
 
 _SAMPLES_PER_CASE = 10_000
 
@@ -30,6 +31,7 @@ class Fingerprint:
         nonzero_share: Median share of the volume that is left after cutting away zero borders.
         is_byte: Whether all images are 8-bit.
         lowest: Smallest value of each channel over all images.
+        air_is_background: Whether no structure of any case lies in the air around a body.
     """
 
     channels: tuple[str, ...]
@@ -41,6 +43,7 @@ class Fingerprint:
     nonzero_share: float
     is_byte: bool
     lowest: Mapping[str, float]
+    air_is_background: bool = False
 
     @property
     def is_flat(self) -> bool:
@@ -79,6 +82,7 @@ def fingerprint(cases: Iterable[Case], scheme: LabelScheme) -> Fingerprint:
         float(np.median([row.nonzero_share for row in rows])),
         all(row.is_byte for row in rows),
         {name: min(row.lowest[name] for row in rows if name in row.channels) for name in channels},
+        all(row.air_is_background for row in rows),
     )
 
 
@@ -93,6 +97,7 @@ class _Row:
     nonzero_share: float
     is_byte: bool
     lowest: Mapping[str, float]
+    air_is_background: bool
 
 
 def _measure(case: Case, scheme: LabelScheme, seed: int) -> _Row:
@@ -117,7 +122,12 @@ def _measure(case: Case, scheme: LabelScheme, seed: int) -> _Row:
         _nonzero_share(image.array),
         image.array.dtype == np.uint8,
         {name: float(np.fmin.reduce(array, axis=None)) for name, array in arrays.items()},
+        find_body(list(image.array), [_air_level(name, array) for name, array in arrays.items()]).holds(union),
     )
+
+
+def _air_level(name: str, channel: NDArray[np.generic]) -> float:
+    return AIR_HU if name.upper() == "CT" else air_level(channel)
 
 
 def _finite(samples: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,7 +11,14 @@ import numpy as np
 
 from medseg.config.networks import NetworkChoice, NetworkSection
 from medseg.config.schemes import labels_section
-from medseg.config.sections import ChannelSection, DataSection, Intensity, PreprocessingSection, RunConfig
+from medseg.config.sections import (
+    ChannelSection,
+    DataSection,
+    InferenceSection,
+    Intensity,
+    PreprocessingSection,
+    RunConfig,
+)
 from medseg.config.training import AugmentationSection, BudgetSection, SamplingSection, TrainingSection
 from medseg.core.errors import DataError
 from medseg.core.geometry import LengthUnit, Spacing
@@ -111,6 +118,7 @@ def make_plan(measured: Fingerprint, scheme: LabelScheme, request: Request) -> P
         sampling=SamplingSection(patch=size.patch, batch=size.batch),
         augmentation=AugmentationSection(mirror_axes=mirror),
         training=TrainingSection(budget=request.budget),
+        inference=InferenceSection(skip_air=is_body and measured.air_is_background),
         device="auto",
     )
     return Plan(config, (*_facts(size, measured, scheme, request), *notes, *_unnamed_ct(measured)))
@@ -123,7 +131,8 @@ def mirror_axes(scheme: LabelScheme, orientation: str, dims: int) -> tuple[tuple
     that differ by side only switches it off.
     """
     pairs = scheme.lateral_pairs()
-    axes = tuple(axis for axis in range(dims) if not (pairs and orientation[axis] in "RL"))
+    # Of the file's own axes (i, j, k) nobody knows which leads from side to side.
+    axes = tuple(axis for axis in range(dims) if not (pairs and orientation[axis] in "RLijk"))
     if len(axes) == dims:
         return axes, ()
     return axes, (f"left-right mirroring is off, because {pairs[0][0]!r} and {pairs[0][1]!r} differ by side",)

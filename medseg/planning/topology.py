@@ -21,6 +21,7 @@ from medseg.config.networks import (
 _SMALLEST_EDGE = 4
 _MOST_LEVELS = 6
 _MOST_FEATURES = {2: 512, 3: 320}
+_MOST_SMALL = 128  # features of unet_small, see docs/benchmarks.md, "A 2D network for live pictures"
 _RESENC_BLOCKS = (1, 3, 4, 6, 6, 6)
 _SEGRESNET_BLOCKS = (1, 2, 2, 4)
 # DeepLab steps down to an eighth, while its pyramid still sees eight voxels; its rates are 6, 12 and 18 of the 33
@@ -44,8 +45,9 @@ def network_for(choice: NetworkChoice, patch: Sequence[int], spacing: Sequence[f
     dims = _dims(patch)
     steps = min(4, max(2, int(math.log2(max(1, min(patch) / _SMALLEST_EDGE)))))
     match choice:
-        case NetworkChoice.UNET:
-            return unet_for(patch, spacing, base, _MOST_FEATURES[dims])
+        case NetworkChoice.UNET | NetworkChoice.UNET_SMALL:
+            is_small = choice == NetworkChoice.UNET_SMALL
+            return unet_for(patch, spacing, base, _MOST_SMALL if is_small else _MOST_FEATURES[dims])
         case NetworkChoice.RESENC_M | NetworkChoice.RESENC_L:
             return _resenc(patch, spacing, base)
         case NetworkChoice.DEEPLAB:
@@ -73,6 +75,8 @@ def widths(choice: NetworkChoice, *, is_cpu: bool) -> tuple[int, ...]:
             sizes: tuple[int, ...] = (32, 24, 16, 8)
         case NetworkChoice.SWIN_UNETR:
             sizes = (48, 24, 12)
+        case NetworkChoice.UNET_SMALL:
+            sizes = (16, 12, 8)
         case _:
             sizes = (32, 24, 16, 12, 8)
     return sizes if is_cpu else sizes[:1]

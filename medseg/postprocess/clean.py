@@ -17,8 +17,8 @@ from .holes import fill_holes
 def clean(labels: Labels, section: PostprocessingSection, scheme: LabelScheme) -> Labels:
     """Labels of which only the largest components are kept and holes are filled, structure by structure.
 
-    First components, then holes. What is removed becomes background, and only background is filled, so that a structure
-    inside another (a tumour in a liver) stays.
+    First components of groups of structures, then those of each, then holes. What is removed becomes background, and
+    only background is filled, so that a structure inside another (a tumour in a liver) stays.
 
     Args:
         labels: A prediction; not changed.
@@ -31,10 +31,11 @@ def clean(labels: Labels, section: PostprocessingSection, scheme: LabelScheme) -
     Raises:
         LabelError: If the section names what the scheme does not have.
     """
-    unknown = {*section.largest_component, *section.fill_holes} - set(scheme.targets)
+    named = {name for group in section.largest_together for name in group}
+    unknown = {*named, *section.largest_component, *section.fill_holes} - set(scheme.targets)
     if unknown:
         raise LabelError(f"postprocessing names {sorted(unknown)}; the scheme has {', '.join(scheme.targets)}")
-    if not section.largest_component and not section.fill_holes:
+    if section == PostprocessingSection():
         return labels
     if isinstance(labels, MultiLabelMap):
         return MultiLabelMap(_cleaned_masks(labels, section), labels.geometry, labels.structures)
@@ -43,11 +44,17 @@ def clean(labels: Labels, section: PostprocessingSection, scheme: LabelScheme) -
 
 def steps_in_words(section: PostprocessingSection) -> list[str]:
     """Each step that some target gets, such as ``fill holes of liver, spleen``."""
-    return [f"{step.replace('_', ' ')} of {', '.join(names)}" for step, names in section.model_dump().items() if names]
+    together = [f"largest component of {', '.join(group)} together" for group in section.largest_together]
+    steps = (("largest component", section.largest_component), ("fill holes", section.fill_holes))
+    return [*together, *(f"{step} of {', '.join(names)}" for step, names in steps if names)]
 
 
 def _cleaned_masks(labels: MultiLabelMap, section: PostprocessingSection) -> NDArray[np.bool_]:
     masks = labels.array.copy()
+    for group in section.largest_together:
+        rows = [labels.structures.index(name) for name in group]
+        union: NDArray[np.bool_] = np.any(masks[rows], axis=0)
+        masks[:, union & ~keep_largest(union)] = False
     for name, mask in zip(labels.structures, masks, strict=True):
         if name in section.largest_component:
             mask[...] = keep_largest(mask)
@@ -58,6 +65,9 @@ def _cleaned_masks(labels: MultiLabelMap, section: PostprocessingSection) -> NDA
 
 def _cleaned_values(labels: LabelMap, section: PostprocessingSection, scheme: LabelScheme) -> NDArray[np.integer]:
     values = labels.array.copy()
+    for group in section.largest_together:
+        union = np.isin(values, [scheme[name].value for name in group])
+        values[union & ~keep_largest(union)] = 0
     for name in section.largest_component:
         mask = values == scheme[name].value
         values[mask & ~keep_largest(mask)] = 0

@@ -177,7 +177,7 @@ class _ModelCache:
         unusual = wrong_grid(image.geometry, bundle.facts)
         missing = missing_channels(image.channels, bundle.facts)
         notes = [f"predicted {one}" for one in (missing, unusual and f"although {unusual}") if one]
-        notes.extend(disputes(prediction, bundle.scheme))
+        notes.extend((*prediction.notes, *disputes(prediction, bundle.scheme)))
         stamp = ModelStamp(bundle.config.name, result_version(medseg.__version__, digest), digest)
         return Inferred(Segmentation(prediction.labels, bundle.scheme), stamp, "; ".join(notes))
 

@@ -24,7 +24,7 @@ from medseg.metrics.form import form_of
 from medseg.metrics.overlap import dice
 from medseg.postprocess.clean import clean
 
-_STEPS = tuple(PostprocessingSection.model_fields)
+_STEPS = ("largest_component", "fill_holes")
 _SMALLEST_GAIN = 1e-4
 _FEWEST_CASES = 3
 _MOST_MEASURED = 200

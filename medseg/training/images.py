@@ -41,4 +41,4 @@ def _millimetres(spacing: tuple[float, ...] | None) -> str:
 
 
 def _normalisation(channel: ChannelSection) -> tuple[object, ...]:
-    return channel.intensity, channel.clip, channel.mean, channel.std
+    return channel.intensity, channel.clip, channel.mean, channel.std, channel.nonzero_only

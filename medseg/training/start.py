@@ -27,6 +27,7 @@ def check_start(config: RunConfig) -> None:
 
     Raises:
         InputError: If there is nothing where ``training.init`` says.
+        BundleError: If what is there is no model.
         ConfigError: If the network is one's own.
     """
     if config.training.init is None:
@@ -37,6 +38,7 @@ def check_start(config: RunConfig) -> None:
         )
     if not config.training.init.bundle.exists():
         raise InputError(f"the model to start from, {str(config.training.init.bundle)!r}, does not exist")
+    read_starting_weights(config.training.init.bundle)
 
 
 def start_from_model(

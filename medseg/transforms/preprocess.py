@@ -6,15 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from medseg.config.sections import ChannelSection, PreprocessingSection
+from medseg.config.sections import ChannelSection, Intensity, PreprocessingSection
 from medseg.core.case import Case
 from medseg.core.errors import GeometryError, InputError, LabelError
-from medseg.core.geometry import AxisMap, Box, Geometry, LengthUnit, Shape
+from medseg.core.geometry import AxisMap, Box, Geometry, LengthUnit, Shape, Spacing
 from medseg.core.labels import IGNORE_INDEX, LabelScheme
 from medseg.core.volume import LabelMap, Labels, MultiLabelMap, Volume
 
 from .normalize import normalize
+from .overshoot import keep_range
 from .resample import coarse_axis, resample_channel, resample_class_indices, resample_masks
 
 _MAX_VOXELS = 2**31
@@ -30,6 +32,7 @@ class Restoration:
         box: What was kept of ``oriented``.
         cropped: The grid of that box.
         network: After resampling; covers the same extent as ``cropped``.
+        planned: Voxel size that the plan asks for, where slices are resampled as nnU-Net does; None for medseg's way.
     """
 
     source: Geometry
@@ -37,6 +40,7 @@ class Restoration:
     box: Box
     cropped: Geometry
     network: Geometry
+    planned: Spacing | None = None
 
     @property
     def axes(self) -> AxisMap:
@@ -46,7 +50,12 @@ class Restoration:
     @property
     def nearest_axis(self) -> int | None:
         """Axis of ``cropped`` across which slices lie too far apart to be interpolated, or None."""
-        return coarse_axis(self.cropped.spacing, self.network.spacing)
+        return coarse_axis(self.cropped.spacing, self.planned or self.network.spacing)
+
+    @property
+    def nearest_axis_back(self) -> int | None:
+        """Axis along which results go back by the nearest slice; None if they are interpolated along all."""
+        return None if self.planned is None else coarse_axis(self.planned, self.cropped.spacing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +75,10 @@ class Prepared:
 
 
 def prepare_image(
-    volume: Volume, preprocessing: PreprocessingSection, channels: tuple[ChannelSection, ...]
+    volume: Volume,
+    preprocessing: PreprocessingSection,
+    channels: tuple[ChannelSection, ...],
+    region: Box | None = None,
 ) -> Prepared:
     """Volume brought to the model's orientation, cropped, normalised and resampled, in this order.
 
@@ -78,6 +90,8 @@ def prepare_image(
         volume: Any real dtype; its channels are found by name, or taken in order if no name is known.
         preprocessing: The steps.
         channels: The model's channels.
+        region: Part of the volume's own grid that is kept; None for all. Its intensities are normalised as in the whole
+            image.
 
     Returns:
         The image without a target.
@@ -92,15 +106,19 @@ def prepare_image(
     oriented = volume.geometry.mapped(axes)
     present = [array[row] for row in rows if row is not None]
     box = _nonzero_box(present) if preprocessing.crop == "nonzero" else _whole(oriented.shape)
-    cropped = oriented.cropped(box)
+    kept = box if region is None else _shared(box, axes.box(region, volume.geometry.shape))
+    cropped = oriented.cropped(kept)
     network = cropped.with_shape(_network_shape(cropped, preprocessing))
-    restoration = Restoration(volume.geometry, oriented, box, cropped, network)
+    restoration = Restoration(volume.geometry, oriented, kept, cropped, network, _planned(cropped, preprocessing))
+    inside = _filled([channel[box] for channel in present]) if any(one.nonzero_only for one in channels) else None
     image = np.zeros((len(channels), *network.shape), np.float32)
     for row, section, target in zip(rows, channels, image, strict=True):
         if row is None:
             continue
-        normal = normalize(array[row][box], section)
+        normal = _normalized(array[row], box, kept, section, inside if section.nonzero_only else None)
         target[...] = resample_channel(normal, network.shape, nearest_axis=restoration.nearest_axis)
+        if restoration.planned is not None and normal.shape != target.shape:
+            keep_range(target, normal, restoration.nearest_axis)
     return Prepared(image, None, restoration)
 
 
@@ -131,6 +149,16 @@ def prepare_case(
     except (InputError, GeometryError, LabelError) as error:
         raise type(error)(f"case {case.id}: {error}") from None
     return Prepared(prepared.image, target, prepared.restoration)
+
+
+def _normalized(
+    channel: NDArray[np.generic], box: Box, kept: Box, section: ChannelSection, inside: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
+    """What is kept of a channel, normalised by all of the box where the image's own intensities count."""
+    if section.intensity not in {Intensity.ZSCORE, Intensity.RESCALE}:
+        return normalize(channel[kept], section)
+    part = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(kept, box, strict=True))
+    return normalize(channel[box], section, inside)[part]
 
 
 def _channel_rows(given: tuple[str, ...], channels: tuple[ChannelSection, ...]) -> list[int | None]:
@@ -164,12 +192,26 @@ def _network_shape(cropped: Geometry, preprocessing: PreprocessingSection) -> Sh
     return i, j, k if preprocessing.resample_slices else cropped.shape[2]
 
 
+def _planned(cropped: Geometry, preprocessing: PreprocessingSection) -> Spacing | None:
+    """Voxel size that a plan asks for, where it wants nnU-Net's resampling and there is something to resample."""
+    if preprocessing.resampling != "nnunet" or preprocessing.spacing is None or cropped.unit is LengthUnit.PIXEL:
+        return None
+    first, second, third = preprocessing.spacing
+    return first, second, third if preprocessing.resample_slices else cropped.spacing[2]
+
+
 def _millimetres(spacing: tuple[float, float, float]) -> str:
     return f"{' x '.join(f'{size:.3g}' for size in spacing)} mm"
 
 
 def _whole(shape: Shape) -> Box:
     return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
+
+
+def _shared(box: Box, other: Box) -> Box:
+    """What two boxes share; the first of them if they do not meet."""
+    i, j, k = (slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(box, other, strict=True))
+    return box if min(i.stop - i.start, j.stop - j.start, k.stop - k.start) < 1 else (i, j, k)
 
 
 def _nonzero_box(channels: list[NDArray[np.generic]]) -> Box:
@@ -179,6 +221,13 @@ def _nonzero_box(channels: list[NDArray[np.generic]]) -> Box:
         filled = np.flatnonzero(np.any([channel.any(axis=others) for channel in channels], axis=0))
         ranges.append(slice(int(filled[0]), int(filled[-1]) + 1) if len(filled) else slice(0, channels[0].shape[axis]))
     return ranges[0], ranges[1], ranges[2]
+
+
+def _filled(channels: list[NDArray[np.generic]]) -> NDArray[np.bool_]:
+    """Voxels that are not zero in some channel, and holes among them."""
+    inside = np.any([channel != 0 for channel in channels], axis=0)
+    filled: NDArray[np.bool_] = ndimage.binary_fill_holes(inside)
+    return filled
 
 
 def _target(labels: Labels, scheme: LabelScheme, restoration: Restoration) -> NDArray[np.uint8]:

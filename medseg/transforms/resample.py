@@ -2,12 +2,16 @@
 
 Outer voxel *faces* coincide (``Geometry.with_shape``, scipy's ``grid_mode``, torch's ``align_corners=False``); beyond
 the faces the image goes on with its border value. Interpolation is separable, so each axis is one small matrix: what
-scipy does voxel by voxel becomes three matrix products.
+scipy does voxel by voxel becomes three matrix products. They are made of blocks, since a sample depends on a few
+neighbours only, in the order that costs least, and along the axes as they lie in memory, so that nothing is copied
+first. At most two arrays of the size of the image or the result are made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -18,11 +22,16 @@ from medseg.core.geometry import Shape, Spacing
 from medseg.core.labels import IGNORE_INDEX
 
 Matrix = NDArray[np.float32]
+Block = tuple[slice, slice, Matrix]
+"""Rows and columns of a part of a matrix, and the part."""
 
 _ANISOTROPY = 3.0
 # As many samples as scipy prepends before it filters: the spline's memory of the border is then below float precision.
 _SPLINE_PADDING = 12
 _TIE = 1e-5
+_BLOCK_ROWS = 32
+_NEGLIGIBLE = 1e-8
+"""Weights below this are lost in the rounding of float32, whose numbers have 24 bits."""
 
 
 def resample_image(
@@ -48,7 +57,12 @@ def resample_image(
 def resample_channel(
     channel: NDArray[np.float32], shape: Shape, order: Literal[1, 3] = 3, nearest_axis: int | None = None
 ) -> NDArray[np.float32]:
-    """One channel on a grid of another shape, see ``resample_image``; the array itself if nothing changes."""
+    """One channel on a grid of another shape, see ``resample_image``; the array itself if nothing changes.
+
+    The result lies in memory as the channel does.
+    """
+    if channel.shape == shape:
+        return channel
     return _apply(channel, _matrices(channel.shape, shape, order, nearest_axis))
 
 
@@ -194,17 +208,58 @@ def _restricted(matrix: Matrix, columns: slice) -> tuple[slice, Matrix]:
 
 
 def _apply(array: NDArray[np.float32], matrices: Sequence[Matrix]) -> NDArray[np.float32]:
-    """One matrix along each axis; the axis that shrinks most goes first."""
-    for axis in sorted(range(3), key=lambda axis: matrices[axis].shape[0] / matrices[axis].shape[1]):
-        matrix = matrices[axis]
-        if matrix.shape[0] == matrix.shape[1] and np.allclose(matrix, np.eye(len(matrix)), atol=1e-6):
-            continue
-        array = _along(array, matrix, axis)
-    return array
+    """One matrix along each axis."""
+    axes = np.argsort([-abs(stride) for stride in array.strides], kind="stable")
+    blocks = {place: _blocks(matrices[axis]) for place, axis in enumerate(axes) if not _is_identity(matrices[axis])}
+    if not blocks:
+        return array
+    moved = np.ascontiguousarray(array.transpose(axes))
+    for place in min(itertools.permutations(blocks), key=lambda order: _cost(moved.shape, blocks, order)):
+        moved = _along(moved, blocks[place], place)
+    return moved.transpose(np.argsort(axes))
 
 
-def _along(array: NDArray[np.float32], matrix: Matrix, axis: int) -> NDArray[np.float32]:
-    i, j, k = array.shape
-    if axis == 0:
-        return (matrix @ array.reshape(i, j * k)).reshape(-1, j, k)
-    return matrix @ array if axis == 1 else array @ matrix.T
+def _is_identity(matrix: Matrix) -> bool:
+    return matrix.shape[0] == matrix.shape[1] and np.allclose(matrix, np.eye(len(matrix)), atol=1e-6)
+
+
+def _blocks(matrix: Matrix) -> list[Block]:
+    """The matrix as blocks of rows, each with the columns that matter to it and what it holds in them."""
+    blocks: list[Block] = []
+    for start in range(0, len(matrix), _BLOCK_ROWS):
+        rows = slice(start, min(start + _BLOCK_ROWS, len(matrix)))
+        used = np.flatnonzero((np.abs(matrix[rows]) > _NEGLIGIBLE).any(axis=0))
+        columns = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
+        blocks.append((rows, columns, matrix[rows, columns]))
+    return blocks
+
+
+def _rows(blocks: Sequence[Block]) -> int:
+    return blocks[-1][0].stop if blocks else 0
+
+
+def _cost(shape: Sequence[int], blocks: Mapping[int, list[Block]], order: Sequence[int]) -> int:
+    """Multiplications that it takes to go along the axes in that order."""
+    sizes, cost = list(shape), 0
+    for axis in order:
+        sizes[axis] = 1
+        cost += math.prod(sizes) * sum(weights.size for _, _, weights in blocks[axis])
+        sizes[axis] = _rows(blocks[axis])
+    return cost
+
+
+def _along(array: NDArray[np.float32], blocks: Sequence[Block], axis: int) -> NDArray[np.float32]:
+    """A matrix along one axis of a contiguous array."""
+    shape = list(array.shape)
+    shape[axis] = _rows(blocks)
+    result = np.empty(shape, np.float32)
+    others = math.prod(shape[1:])
+    source, target = (one.reshape(len(one), others) if axis == 0 else one for one in (array, result))
+    for rows, columns, weights in blocks:
+        if axis == 2:
+            np.matmul(source[:, :, columns], weights.T, out=target[:, :, rows])
+        elif axis == 1:
+            np.matmul(weights, source[:, columns], out=target[:, rows])
+        else:
+            np.matmul(weights, source[columns], out=target[rows])
+    return result

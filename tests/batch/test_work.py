@@ -27,6 +27,7 @@ from batch_studies import (
 )
 from dicom_factories import MARKER, write_files
 from factories import bundle, full_disk
+from localised import localised, section
 
 from medseg.batch import work
 from medseg.batch.outputs import ResultForm, completed
@@ -39,6 +40,7 @@ from medseg.deid.names import SERIES, name_of
 from medseg.inference.bundle import Bundle
 from medseg.inference.calibration import Calibration
 from medseg.inference.ensemble import ensemble
+from medseg.inference.localiser import NOTHING_FOUND
 from medseg.io.formats import read_label_map, read_multi_label_map, read_volume
 
 ALL = completed(tuple(ResultForm))
@@ -106,6 +108,19 @@ def test_one_version_gives_the_same_uids_and_another_gives_others(tmp_path):
     assert len({uid for pairs in found for pair in pairs for uid in pair}) == 8
     assert {str(head.StudyInstanceUID) for head in heads} == {str(pydicom.dcmread(paths[0]).StudyInstanceUID)}
     assert {str(head.SeriesNumber) for head in heads} == {"9001", "9005"}
+
+
+def test_only_the_wanted_structures_are_in_any_form(tmp_path):
+    paths, names = write_study(tmp_path / "in"), open_model(settings(tmp_path)).bundle.scheme.targets
+    chosen = settings(tmp_path, forms=ALL)
+    chosen = replace(chosen, prediction=replace(chosen.prediction, structures=names[1:2]))
+    result = do(chosen, paths, bundle(Bands()))
+    assert (result.status, result.reason) == (Status.DONE, "")
+    assert [one.target for one in result.measured] == [names[1]]
+    assert set(np.unique(read_label_map(folder_of(chosen) / "labels.nii.gz").array)) == {0, 2}
+    segments = pydicom.dcmread(folder_of(chosen) / "seg.dcm").SegmentSequence
+    assert [str(one.SegmentLabel) for one in segments] == [names[1]]
+    assert read_volume(folder_of(chosen) / "probabilities.nii.gz").array.shape[0] == 1
 
 
 def test_an_empty_prediction_is_a_result_in_every_form(tmp_path):
@@ -355,6 +370,13 @@ def test_every_member_and_the_calibration_make_the_digest_of_a_model(tmp_path):
     (tmp_path / "0" / "members" / "1" / "model.safetensors").unlink()
     with pytest.raises(InputError, match="lacks members/1/model.safetensors"):
         model_digest(tmp_path / "0")
+
+
+def test_a_localiser_that_finds_nothing_is_a_flag(tmp_path):
+    paths, chosen = write_study(tmp_path / "in"), settings(tmp_path)
+    about = {"structures": ("one", "two"), "channels": [{"name": "image"}]}
+    lost = do(chosen, paths, localised(Bands(), localiser=section(least_ml=1e6), **about))
+    assert [one.flags for one in lost.measured] == [(NOTHING_FOUND,)] * 2
 
 
 def test_members_that_disagree_are_a_flag(tmp_path):

@@ -18,8 +18,8 @@ from medseg.pipelines.train import TrainResult
 from medseg.training.finish import ValidationScore
 
 COMMANDS = (
-    "inspect", "plan", "train", "pretrain", "predict", "evaluate", "compare", "card", "batch", "convert", "listen",
-    "deidentify", "review", "demo",
+    "inspect", "plan", "train", "pretrain", "predict", "evaluate", "compare", "card", "bench", "batch", "convert",
+    "listen", "deidentify", "review", "demo",
 )  # fmt: skip
 
 
@@ -109,6 +109,16 @@ def test_a_device_that_is_not_there(medseg, model, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     write_volume(tmp_path / "scan.nii.gz", volume())
     fails(medseg("predict", model, "scan.nii.gz", "-o", "out", "--device", "cuda"), "device 'cuda' is not there", "cpu")
+
+
+def test_some_structures_by_their_names(medseg, model, tmp_path):
+    write_volume(tmp_path / "scan.nii.gz", volume(geometry((20, 18, 17))))
+    call = ("predict", model, "scan.nii.gz", "-o", "out", "--device", "cpu", "--runtime", "torch", "--no-skip-air")
+    done = medseg(*call, "--structures", "two, one", "--json")
+    assert [name for name in json.loads(done.out)[0] if name.endswith(" mL")] == ["one mL", "two mL"]
+    done = medseg(*call, "--structures", "two", "--json")
+    assert [name for name in json.loads(done.out)[0] if name.endswith(" mL")] == ["two mL"]
+    fails(medseg(*call, "--structures", "two,liver"), "'liver'", "it knows 'one', 'two'")
 
 
 def test_a_bad_override_names_the_key(medseg, tmp_path):

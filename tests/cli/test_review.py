@@ -94,7 +94,7 @@ def test_another_key_is_told(medseg, place, tmp_path):
         (("nowhere",), ["'nowhere' does not exist"]),
         (("empty",), ["holds no review.sqlite, so nothing was reviewed there"]),
         (("review", "--key", "nowhere"), ["there is no project key", "by --key"]),
-        (("bad.yaml",), ["bad.yaml: foldr: Extra inputs are not permitted"]),
+        (("bad.yaml",), ["bad.yaml: foldr: there is no such key"]),
     ],
 )
 def test_wrong_input_is_exit_code_2_and_makes_nothing(medseg, place, key, tmp_path, command, arguments, parts):

@@ -25,7 +25,7 @@ def test_what_was_said_stays_until_it_is_said_again(tmp_path):
     [
         ("", "licence=MIT", r"'licence=MIT' is not of the form key=text with one of the keys title, version, owner"),
         ("", "owner", "'owner' is not of the form key=text"),
-        ("sweets: none", "owner=a", "card.yaml: sweets: Extra inputs are not permitted"),
+        ("sweets: none", "owner=a", "card.yaml: sweets: there is no such key"),
         ("version: 1.10", "owner=a", r"card.yaml: version: Input should be a valid string \(got 1.1\)"),
         ("- a", "owner=a", "card.yaml: holds no card; write for example `owner: ...`"),
     ],

@@ -32,7 +32,7 @@ def test_overrides_reach_any_depth():
     ("override", "message"),
     [
         ("training.optimizer.lr=fast", r"c.yaml: training.optimizer.lr: .* \(got 'fast'\)"),
-        ("training.optimiser.lr=1", "c.yaml: training.optimiser: Extra inputs are not permitted"),
+        ("training.optimiser.lr=1", "c.yaml: training.optimiser: there is no such key"),
         ("sampling.batch", "not of the form section.key=value"),
         ("name.first=x", "'name' is a value, not a section"),
         ("sampling.patch=[9, 8, 8]", "9 is no multiple of 2"),

@@ -51,7 +51,7 @@ def test_a_site_writes_its_own(tmp_path):
     ("content", "message"),
     [
         ("options: [keep_everything]", r"ours.yaml: options\.0: .*'retain_uids'.* \(got 'keep_everything'\)"),
-        ("optoins: []", "ours.yaml: optoins: Extra inputs are not permitted"),
+        ("optoins: []", "ours.yaml: optoins: there is no such key"),
         ("options: [retain_longitudinal_full_dates, retain_longitudinal_modified_dates]", "exclude each other"),
         ("safe_private: [{creator: A, group: 9, element: 1}]", "needs the option retain_safe_private"),
         (

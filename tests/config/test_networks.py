@@ -60,5 +60,6 @@ def test_a_network_of_one_s_own_may_take_one_size_only():
 
 def test_choices_read_as_they_are_typed():
     assert [*NetworkChoice] == [
-        "unet", "resenc_m", "resenc_l", "deeplab", "segresnet", "swin_unetr", "mednext", "attention_unet",
+        "unet", "unet_small", "resenc_m", "resenc_l", "deeplab", "segresnet", "swin_unetr", "mednext",
+        "attention_unet",
     ]  # fmt: skip

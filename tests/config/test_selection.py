@@ -38,7 +38,7 @@ def test_rules_of_a_file(tmp_path):
     ("text", "message"),
     [
         ("channels: {T1: {plane: diagonal}}", "channels.T1.plane: Input should be 'axial', 'coronal' or 'sagittal'"),
-        ("channels: {T1: {colour: red}}", "channels.T1.colour: Extra inputs are not permitted"),
+        ("channels: {T1: {colour: red}}", "channels.T1.colour: there is no such key"),
         ("channels: {T1: {fewest_slices: 0}}", "channels.T1.fewest_slices: .*greater than or equal to 1"),
         ("channels: {T1: {without: ['+']}}", "channels.T1.without.0: String should match pattern"),
         ("channels: {T1: {words: ['']}}", "channels.T1.words.0: String should match pattern"),

@@ -41,6 +41,18 @@ def test_an_axis_map_and_its_inverse_undo_each_other(one, other):
     assert grid.mapped(axes).mapped(axes.inverse).is_close(grid)
 
 
+@pytest.mark.parametrize("codes", ALL_ORIENTATIONS)
+def test_a_box_goes_where_its_voxels_go(codes):
+    grid = geometry((7, 8, 9), codes="PIR")
+    axes, box = grid.axis_map(codes), (slice(1, 3), slice(2, 7), slice(0, 4))
+    mask = np.zeros(grid.shape, bool)
+    mask[box] = True
+    moved = np.zeros(grid.mapped(axes).shape, bool)
+    moved[axes.box(box, grid.shape)] = True
+    np.testing.assert_array_equal(moved, axes.apply(mask))
+    assert axes.inverse.box(axes.box(box, grid.shape), moved.shape) == box
+
+
 def test_resampling_keeps_the_outer_faces():
     grid = geometry(shape=(10, 12, 7), spacing=(1.0, 1.5, 3.0), oblique_degrees=15)
     finer = grid.resampled((0.5, 1.5, 1.0))

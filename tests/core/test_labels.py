@@ -111,3 +111,23 @@ def test_values_of_any_size_find_a_type(value, dtype):
     values = LabelScheme.from_names({"tract": value}).from_class_indices(np.array([0, 1], np.uint8))
     assert values.dtype == dtype
     assert values.tolist() == [0, value]
+
+
+def test_some_of_the_targets_keep_values_and_order():
+    whole = LabelScheme.from_names({"liver": 5, "spleen": 2, "aorta": 300}, ignore=9)
+    some = whole.only(("aorta", "liver"))
+    assert some.targets == ("liver", "aorta")
+    assert some.values == (5, 300)
+    assert some.ignore == 9
+    assert some["aorta"] == whole["aorta"]
+    assert whole.only(()) is whole
+
+
+def test_some_of_the_regions_keep_their_structures():
+    structures = LabelScheme.from_names({"core": 1, "rim": 2}).structures
+    whole = LabelScheme(structures, (Region("all", ("core", "rim")), Region("inner", ("core",))))
+    some = whole.only(("all",))
+    assert some.targets == ("all",)
+    assert some.names == ("core", "rim")
+    with pytest.raises(LabelError, match="no structure 'core'; there are 'all', 'inner'"):
+        whole.only(("core",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from factories import full_disk, geometry, run_config
 
 import medseg.data.cache as module
 from medseg.core.errors import DataError, OutputError
-from medseg.core.labels import LabelScheme
+from medseg.core.labels import LabelScheme, Region
 from medseg.core.volume import LabelMap
 from medseg.data.cache import PreparedCases
 from medseg.io.formats import write_label_map
@@ -146,6 +147,39 @@ def test_which_voxels_are_labelled_is_kept(tmp_path):
     assert whole.labelled is None
     assert set(sparse.labelled[:, 0]) == {2}
     assert len(sparse.labelled) == array[2].size
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_a_part_of_a_case_is_like_a_smaller_image(tmp_path, cases, overlapping):
+    scheme = (
+        replace(SCHEME, regions=(Region("both", ("one", "two")), Region("two", ("two",)))) if overlapping else SCHEME
+    )
+    whole, _ = prepare(tmp_path, cases, scheme=scheme)
+    box = (slice(1, 3), slice(0, 4), slice(2, 6))
+    part = whole.cropped(box)
+    assert np.array_equal(part.image, whole.image[(slice(None), *box)])
+    assert np.array_equal(part.target, whole.target[(..., *box)])
+    assert part.network.is_close(whole.network.cropped(box))
+    assert part.source is whole.source
+    for target, voxels in enumerate(part.foreground):
+        mask = part.target[target] == 1 if overlapping else part.target == target + 1
+        assert np.array_equal(np.argwhere(mask), voxels)
+    again = pickle.loads(pickle.dumps(part))  # noqa: S301 - our own
+    assert isinstance(again.image, np.memmap)
+    assert again.box == box
+    assert np.array_equal(again.target, part.target)
+    assert all(np.array_equal(*pair) for pair in zip(again.foreground, part.foreground, strict=True))
+
+
+def test_a_part_of_a_case_keeps_what_is_labelled_in_it(tmp_path):
+    array = np.full(GRID.shape, 9, np.uint8)
+    array[2] = 1
+    files = case_files(tmp_path, "a")
+    write_label_map(files.label, LabelMap(array, GRID))
+    (whole,) = prepare(tmp_path, [files], scheme=LabelScheme.from_names({"one": 1, "two": 2}, ignore=9))
+    part = whole.cropped((slice(1, 4), slice(0, 3), slice(0, 3)))
+    assert np.array_equal(part.labelled, np.argwhere(part.target != 255))
+    assert part.labelled[:, 0].tolist() == [1] * 9
 
 
 def test_a_channel_that_a_case_lacks_is_zero(tmp_path, cases):

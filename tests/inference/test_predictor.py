@@ -1,3 +1,6 @@
+import tempfile
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -6,9 +9,10 @@ from fixed_network import Fixed
 from torch import nn
 from torch.nn import functional as F
 
-from medseg.core.errors import BundleError, DataError, InputError
+from medseg.core.errors import BundleError, DataError, GeometryError, InputError
 from medseg.core.geometry import Geometry, LengthUnit
 from medseg.core.volume import LabelMap, MultiLabelMap, Volume
+from medseg.inference.bundle import Bundle
 from medseg.inference.predictor import Predictor, segment_prepared
 from medseg.inference.settings import PredictionSettings
 from medseg.transforms.preprocess import prepare_image
@@ -259,6 +263,29 @@ def test_defect_of_a_network_is_not_taken_for_lack_of_memory():
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
         Predictor(bundle(Broken()), FP32).predict(volume())
+
+
+def test_interrupt_leaves_no_temporary_files(tmp_path, monkeypatch):
+    class Cancelled(Echo):
+        def forward(self, image):
+            if len(self.shapes) == 5:
+                raise KeyboardInterrupt
+            return super().forward(image)
+
+    fine, coarse = (bundle(Cancelled(3), channels=BYTES, preprocessing={"spacing": s}) for s in ((1, 1, 1), (2, 2, 2)))
+    both = Bundle((*fine.members, *coarse.members), fine.scheme, fine.facts)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        Predictor(both, FP32).predict(as_image(label_map(geometry((40, 30, 20), spacing=(1, 1, 1)))))
+    assert list(tmp_path.iterdir()) == []
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4), (4, 0, 4), (4, 4, 0)])
+def test_an_image_without_voxels_cannot_be_made(shape):
+    with pytest.raises(GeometryError, match="shape must be three positive numbers"):
+        Volume(np.zeros((1, *shape)), Geometry.from_spacing(shape))
 
 
 def test_nan_is_replaced_with_a_note():

@@ -107,3 +107,74 @@ def test_blocks_equal_interpolating_the_whole_volume(before, after, axis, slab_p
         slab.fill_(torch.nan)  # the ring is used again
     assert done == list(range(after[axis]))
     assert torch.allclose(result, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("slab_planes", [1, 4, 100])
+@pytest.mark.parametrize("region", [(slice(2, 7), slice(1, 8), slice(0, 5)), (slice(0, 9), slice(3, 4), slice(0, 7))])
+@pytest.mark.parametrize("after", [(9, 8, 7), (18, 13, 20), (5, 3, 6), (9, 16, 7), (1, 1, 1)])
+def test_blocks_of_a_region_cover_what_needs_no_more_than_that(region, after, axis, slab_planes):
+    before = (9, 8, 7)
+    values = torch.rand(2, *before, generator=torch.Generator().manual_seed(1))
+    inside = torch.zeros(before)
+    inside[region] = 1
+    expected = F.interpolate(values[None], after, mode="trilinear", align_corners=False)[0]
+    needs_no_more = F.interpolate(inside[None, None], after, mode="trilinear", align_corners=False)[0, 0] > 1 - 1e-5
+    resampler, result = SlabResampler(before, after, axis, region=region), torch.full((2, *after), torch.nan)
+    part = values[(slice(None), *region)]
+    for start in range(0, part.shape[1 + axis], slab_planes):
+        slab = part.narrow(1 + axis, start, min(slab_planes, part.shape[1 + axis] - start))
+        for block in resampler.blocks(start, slab):
+            for channel in range(2):
+                assert result[(channel, *block.box)].isnan().all()
+                result[(channel, *block.box)] = block.channel(channel)
+                assert block.shape == block.channel(channel).shape
+    assert torch.equal(~result[0].isnan(), needs_no_more)
+    assert torch.allclose(result[:, needs_no_more], expected[:, needs_no_more], atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(30, 22, 18), (5, 30, 6)])
+def test_a_window_that_is_alike_everywhere_adds_what_it_would_as_an_array(shape):
+    grid, blends = WindowGrid(shape, Window((8, 8, 8), 0.6)), []
+    for is_array in (False, True):
+        slabs = []
+        ring = RingAccumulator(grid, 2, CPU, lambda _, slab, kept=slabs: kept.append(slab.clone()))
+        for number, (start, window) in enumerate(zip(grid.positions, random_windows(grid, 2), strict=True)):
+            if number % 3:
+                ring.add(start, window)
+            elif is_array:
+                ring.add(start, torch.tensor([1.0, 0.0]).reshape(2, 1, 1, 1).expand(2, 8, 8, 8))
+            else:
+                ring.add_alike(start, [1.0, 0.0])
+        ring.finish()
+        blends.append(torch.cat(slabs, dim=1 + grid.stream_axis))
+    assert torch.allclose(*blends, atol=1e-6)
+
+
+def test_a_ring_that_moves_half_way_keeps_what_it_has():
+    grid, blends = WindowGrid((30, 22, 18), Window((8, 8, 8))), []
+    for moves in (False, True):
+        slabs = []
+        ring = RingAccumulator(grid, 3, CPU, lambda _, slab, kept=slabs: kept.append(slab.clone()))
+        for number, (start, window) in enumerate(zip(grid.positions, random_windows(grid, 3), strict=True)):
+            if moves and number == 7:
+                ring.move(CPU)
+            ring.add(start, window)
+        ring.finish()
+        blends.append(torch.cat(slabs, dim=1 + grid.stream_axis))
+    assert torch.equal(*blends)
+
+
+@pytest.mark.gpu
+def test_a_ring_that_moves_from_a_gpu_to_the_host_keeps_what_it_has():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    grid, slabs = WindowGrid((30, 22, 18), Window((8, 8, 8))), []
+    windows = random_windows(grid, 3)
+    ring = RingAccumulator(grid, 3, torch.device("cuda"), lambda _, slab: slabs.append(slab.cpu().clone()))
+    for number, (start, window) in enumerate(zip(grid.positions, windows, strict=True)):
+        if number == 7:
+            ring.move(CPU)
+        ring.add(start, window)
+    ring.finish()
+    assert torch.allclose(torch.cat(slabs, dim=1 + grid.stream_axis), streamed_blend(grid, windows), atol=1e-5)

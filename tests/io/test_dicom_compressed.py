@@ -163,6 +163,20 @@ def test_damaged_frame(tmp_path, change, message):
         read_folder(tmp_path)
 
 
+def test_of_several_damaged_files_the_first_is_told(tmp_path):
+    """Whatever the order in which threads come upon them."""
+    grid = Grid(columns=41, rows=33, slices=12)
+    datasets = compressed(series_datasets(grid, voxels(grid)), uid.JPEG2000Lossless)
+    changes = {2: lambda frame: frame[:42] + b"\x1f" + frame[43:], 9: lambda _: b"nothing at all"}
+    for dataset, change in ((datasets[index], change) for index, change in changes.items()):
+        (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+        dataset.PixelData = encapsulate([change(frame)])
+    write_files(tmp_path, datasets, uid.JPEG2000Lossless)
+    for _ in range(5):
+        with pytest.raises(ReadError, match="series of 12 files: a compressed frame has 32 bits, allocated are 16"):
+            read_folder(tmp_path)
+
+
 @pytest.mark.parametrize("has_table", [True, False])
 def test_too_few_frames(tmp_path, has_table):
     (dataset,) = compressed([enhanced_dataset(LARGE, voxels(LARGE), range(5))], uid.JPEG2000Lossless)

@@ -227,7 +227,7 @@ def test_memory_that_runs_out(tmp_path, monkeypatch):
     def exhausted(*_):
         raise MemoryError
 
-    monkeypatch.setattr(dicom_read, "rescaled", exhausted)
+    monkeypatch.setattr(dicom_read, "read_slices", exhausted)
     write_series(tmp_path, Grid())
     with pytest.raises(ReadError, match="series of 5 files: too large for the memory of this machine"):
         read_folder(tmp_path)

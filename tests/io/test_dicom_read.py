@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -81,6 +82,36 @@ def test_values_are_rescaled_and_int16_where_that_is_exact(tmp_path, dtype, low,
     slope, intercept = float(elements.get("RescaleSlope", 1)), float(elements.get("RescaleIntercept", 0))
     assert array.dtype == expected_type
     np.testing.assert_array_equal(array, stored * slope + intercept)
+
+
+@pytest.mark.parametrize("elements", [{}, {"RescaleSlope": "0.5"}, {"BitsStored": 12, "HighBit": 11}])
+def test_reading_takes_the_memory_of_the_volume(tmp_path, elements):
+    grid = Grid(columns=256, rows=256, slices=96)
+    write_series(tmp_path, grid, voxels(grid, -2000, 2000), **elements)
+    series = only_series(tmp_path)
+    tracemalloc.start()
+    try:
+        array = read_series(series).array
+        slack = 6 * 2**20 if "RescaleSlope" in elements else 2**20  # slices are rescaled in float64
+        assert tracemalloc.get_traced_memory()[1] < array.nbytes + slack
+    finally:
+        tracemalloc.stop()
+
+
+def test_one_slice_that_int16_does_not_hold_makes_all_of_them_float(tmp_path):
+    grid = Grid(slices=40)
+    stored = voxels(grid, 0, 30000, dtype=np.uint16)
+    stored[3, 4, 31] = 65535
+    write_series(tmp_path, grid, stored, RescaleSlope="1", RescaleIntercept="-1024")
+    array = read_folder(tmp_path).array[0]
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, stored.astype(np.float32) - 1024)
+
+
+def test_huge_whole_scales(tmp_path):
+    stored = np.zeros((9, 7, 5), np.int16)
+    write_series(tmp_path, Grid(), stored, RescaleSlope="1e300", RescaleIntercept="7")
+    np.testing.assert_array_equal(read_folder(tmp_path).array[0], stored + 7)
 
 
 def test_each_slice_has_its_own_scale(tmp_path):

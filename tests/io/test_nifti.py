@@ -214,3 +214,35 @@ class TestWriting:
         write_volume(tmp_path / "a.nii.gz", wide)
         assert isinstance(nib.load(tmp_path / "a.nii.gz"), nib.Nifti2Image)
         assert read_volume(tmp_path / "a.nii.gz").geometry.is_close(wide.geometry)
+
+
+class TestBytes:
+    """What is written is what nibabel writes, though faster."""
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64])
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("order", ["C", "F"])
+    def test_bytes_are_those_of_nibabel(self, tmp_path, monkeypatch, dtype, channels, order):
+        monkeypatch.setattr("medseg.io.streams._PACKED_AT_ONCE", 2 * 12 * np.dtype(dtype).itemsize)
+        grid = geometry(SHAPE, oblique_degrees=10.0)
+        voxels = np.random.default_rng(0).uniform(0, 200, (channels, *SHAPE)).astype(dtype)
+        voxels = np.stack([np.asarray(channel, order=order) for channel in voxels])
+        if order == "F":
+            voxels = np.moveaxis(np.asfortranarray(np.moveaxis(voxels, 0, -1)), -1, 0)
+        names = tuple("abc"[:channels])
+        write_volume(tmp_path / "a.nii", Volume(voxels, grid, names))
+        write_volume(tmp_path / "a.nii.gz", Volume(voxels, grid, names))
+        made = nib.Nifti1Image(np.moveaxis(voxels, 0, -1) if channels > 1 else voxels[0], grid.affine)
+        made.set_sform(grid.affine, code=1)
+        made.set_qform(grid.affine, code=1)
+        made.header.set_xyzt_units(xyz="mm")
+        assert (tmp_path / "a.nii").read_bytes() == made.to_bytes()
+        assert gzip.decompress((tmp_path / "a.nii.gz").read_bytes()) == made.to_bytes()
+
+    def test_long_axes_are_written_as_version_two(self, tmp_path):
+        grid = geometry((40_000, 1, 2))
+        voxels = np.arange(80_000, dtype=np.int32).reshape(1, 40_000, 1, 2)
+        write_volume(tmp_path / "a.nii", Volume(voxels, grid))
+        read = nib.load(tmp_path / "a.nii")
+        assert isinstance(read, nib.Nifti2Image)
+        np.testing.assert_array_equal(read.dataobj, voxels[0])

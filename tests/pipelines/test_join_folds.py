@@ -72,7 +72,7 @@ def test_a_stray_voxel_makes_the_largest_component_count(manifest, tmp_path):
     notes = Notes()
     run = said_run(tmp_path / "run", manifest, says, notes)
     assert "clean-up chosen out of fold: largest component of one" in notes.texts
-    assert summary(run)["postprocessing"] == {"largest_component": ["one"], "fill_holes": []}
+    assert summary(run)["postprocessing"] == {"largest_together": [], "largest_component": ["one"], "fill_holes": []}
     assert read_bundle(run / "bundle").config.postprocessing == PostprocessingSection(largest_component=("one",))
     assert mean_dice(run) == 1  # the label maps that are written and scored are clean
     assert read_label_map(run / "out_of_fold" / "c0.nii.gz").array[0, 0, 0] == 0
@@ -87,7 +87,7 @@ def test_clean_up_that_is_given_is_not_chosen_again(manifest, tmp_path):
     notes = Notes()
     run = said_run(tmp_path / "run", manifest, says, notes, postprocessing={"fill_holes": ["two"]})
     assert not any("clean-up chosen" in text for text in notes.texts)
-    assert summary(run)["postprocessing"] == {"largest_component": [], "fill_holes": ["two"]}
+    assert summary(run)["postprocessing"] == {"largest_together": [], "largest_component": [], "fill_holes": ["two"]}
     assert mean_dice(run) < 1
 
 

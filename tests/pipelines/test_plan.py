@@ -75,6 +75,15 @@ def test_the_network_that_was_asked_for_is_planned(tmp_path):
     assert load_config(tmp_path / "x.yaml").network.name == made.config.network.name == "resenc"
 
 
+def test_a_localiser_is_planned_where_it_is_asked_for(tmp_path):
+    folder = msd(tmp_path / "cases")
+    made = plan(folder, tmp_path / "x.yaml", PlanOptions(device="cpu", localiser=True))
+    assert load_config(tmp_path / "x.yaml") == made.config
+    assert made.config.localiser.network.dims == 3
+    assert any(note.startswith("localiser: voxels of ") for note in made.notes)
+    assert plan(folder, tmp_path / "y.yaml", CPU).config.localiser is None
+
+
 def test_channels_that_some_cases_lack_become_optional(tmp_path):
     manifest = write_sequences(tmp_path / "heads", cases=3, lacking=[(1, "FLAIR")])
     made = plan(manifest, tmp_path / "x.yaml", CPU)

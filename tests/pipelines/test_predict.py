@@ -1,6 +1,10 @@
 import csv
 import errno
+import gc
+import itertools
 import json
+import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,6 +138,25 @@ def test_maps_and_preview_are_written_where_asked(tmp_path, options):
     assert entropy.array.max() < 1e-3
     with Image.open(tmp_path / "out" / "a_preview.png") as picture:
         assert min(picture.size) > 100
+
+
+def test_only_the_wanted_structures_are_written_and_measured(tmp_path, options):
+    expected = write_image(tmp_path / "a.nii.gz")
+    wanted = PredictOptions(replace(MAPS, structures=("two",)), preview=True)
+    run = predict(tmp_path, [tmp_path / "a.nii.gz"], tmp_path / "out", wanted)
+    labels = read_label_map(tmp_path / "out" / "a.nii.gz").array
+    assert np.array_equal(labels, np.where(expected == 2, 2, 0))
+    assert read_volume(tmp_path / "out" / "a_probabilities.nii.gz").array.shape[0] == 1
+    assert run.targets == ("two",)
+    assert set(table(tmp_path / "out")[0]) == {"case", "input", "status", "reason", "output", "two mL"}
+
+
+def test_unknown_structure_is_refused_before_anything_is_read(tmp_path, options):
+    write_image(tmp_path / "a.nii.gz")
+    wanted = PredictOptions(replace(CPU, structures=("liver",)))
+    with pytest.raises(InputError, match="does not know a structure 'liver'; it knows 'one', 'two'"):
+        predict(tmp_path, [tmp_path / "a.nii.gz"], tmp_path / "out", wanted)
+    assert not (tmp_path / "out").exists()
 
 
 def test_picture_gives_a_picture(tmp_path, options):
@@ -315,6 +338,142 @@ def test_missing_input_empty_folder_and_nothing_are_refused(tmp_path, options):
     with pytest.raises(InputError, match="give either inputs or channels"):
         predict(tmp_path, [tmp_path], tmp_path / "out", both)
     assert not (tmp_path / "out").exists()
+
+
+class TestSeveral:
+    """While one case is predicted, the one before is written and the next one read."""
+
+    @pytest.fixture
+    def four(self, tmp_path):
+        for seed, name in enumerate("abcd"):
+            write_image(tmp_path / "in" / f"{name}.nii.gz", seed=seed)
+        return tmp_path
+
+    @pytest.fixture
+    def reads(self, monkeypatch):
+        """Names of the files in the order in which they were read, and how many volumes there were before each."""
+        seen, volumes = [], weakref.WeakSet()
+
+        def counted(path):
+            gc.collect()
+            seen.append((path.name[0], len(volumes)))
+            read = read_volume(path)
+            volumes.add(read)
+            return read
+
+        monkeypatch.setattr("medseg.inference.inputs.read_volume", counted)
+        return seen
+
+    @staticmethod
+    def during(monkeypatch, number, deed):
+        """Do something while the case of that number is computed."""
+        calls, whole = itertools.count(1), pipeline.Predictor.predict
+
+        def wrapped(self, *arguments):
+            if next(calls) == number:
+                deed()
+            return whole(self, *arguments)
+
+        monkeypatch.setattr(pipeline.Predictor, "predict", wrapped)
+
+    def test_reading_and_writing_go_on_beside_the_network(self, four, options, monkeypatch, reads):
+        out = four / "out"
+
+        def wait():
+            until = time.monotonic() + 30
+            while not ((out / "a.nii.gz").exists() and len(table(out)) == 1 and "c" in [name for name, _ in reads]):
+                assert time.monotonic() < until, "the case before was not written, or the next one not read"
+                time.sleep(0.01)
+
+        (out).mkdir()
+        (out / "predictions.csv").write_text("case\n")
+        self.during(monkeypatch, 2, wait)
+        run = predict(four, [four / "in"], out, options)
+        assert [one.case for one in run.outcomes] == ["a", "b", "c", "d"]
+        assert run.done == 4
+
+    def test_there_are_never_more_than_two_volumes(self, four, options, reads):
+        predict(four, [four / "in"], four / "out", options)
+        assert [name for name, _ in reads] == ["a", "b", "c", "d"]
+        assert max(alive for _, alive in reads) <= 1
+
+    def test_results_equal_those_of_single_calls(self, four, options):
+        run = predict(four, [four / "in"], four / "out", options)
+        for one in run.outcomes:
+            (alone,) = predict(four, [four / "in" / f"{one.case}.nii.gz"], four / "alone", options).outcomes
+            assert alone.output.read_bytes() == one.output.read_bytes()
+            assert alone.volumes_ml == one.volumes_ml
+
+    def test_interrupt_keeps_what_was_predicted_before(self, four, options, monkeypatch):
+        def interrupt():
+            raise KeyboardInterrupt
+
+        self.during(monkeypatch, 3, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            predict(four, [four / "in"], four / "out", options)
+        assert names(four / "out") == ["a.nii.gz", "b.nii.gz", "predictions.csv"]
+        assert [row["case"] for row in table(four / "out")] == ["a", "b"]
+
+    def test_full_disk_ends_the_run_where_it_did(self, four, options, monkeypatch):
+        whole = Path.replace
+
+        def full(self, target):
+            if Path(target).name == "b.nii.gz":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return whole(self, target)
+
+        monkeypatch.setattr(Path, "replace", full)
+        with pytest.raises(OutputError, match=r"cannot write 'b\.nii\.gz': the disk is full"):
+            predict(four, [four / "in"], four / "out", options)
+        assert names(four / "out") == ["a.nii.gz", "predictions.csv"]
+        assert [row["case"] for row in table(four / "out")] == ["a"]
+
+    @pytest.mark.parametrize(
+        ("error", "reason"),
+        [
+            (MemoryError(), "unexpected MemoryError; predict it alone to see the details"),
+            (ReadError("c.nii.gz: does not fit into memory"), "c.nii.gz: does not fit into memory"),
+        ],
+    )
+    def test_error_of_reading_ahead_is_that_of_its_case(self, four, options, monkeypatch, error, reason):
+        def failing(path):
+            if path.name == "c.nii.gz":
+                raise error
+            return read_volume(path)
+
+        monkeypatch.setattr("medseg.inference.inputs.read_volume", failing)
+        run = predict(four, [four / "in"], four / "out", options)
+        assert [type(one) for one in run.outcomes] == [Done, Done, Failed, Done]
+        assert run.outcomes[2].reason == reason
+        assert [row["status"] for row in table(four / "out")] == ["done", "done", "failed", "done"]
+
+    def test_error_after_the_network_is_told_and_is_that_of_its_case(self, four, monkeypatch):
+        class Notes:
+            def __init__(self):
+                self.lines = []
+
+            def note(self, text):
+                self.lines.append(text)
+
+            def start(self, *_):
+                pass
+
+            advance = finish = start
+
+        whole, calls = pipeline.preview, itertools.count(1)
+
+        def broken(*arguments):
+            if next(calls) == 2:
+                raise ZeroDivisionError(MARKER)
+            return whole(*arguments)
+
+        monkeypatch.setattr(pipeline, "preview", broken)
+        notes = Notes()
+        run = predict(four, [four / "in"], four / "out", PredictOptions(CPU, preview=True), notes)
+        assert [type(one) for one in run.outcomes] == [Done, Failed, Done, Done]
+        assert not (four / "out" / "b.nii.gz").exists()
+        reason = "unexpected ZeroDivisionError; predict it alone to see the details"
+        assert [line for line in notes.lines if "failed" in line] == [f"b.nii.gz: failed, {reason}"]
 
 
 class TestBundleOnDisk:

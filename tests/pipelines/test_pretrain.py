@@ -178,6 +178,10 @@ def test_a_model_that_is_not_there_is_told(cases, source, tmp_path):
     with pytest.raises(InputError, match="the model to start from, .*nowhere', does not exist"):
         train(small_config(cases, **init(tmp_path / "nowhere")), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    (tmp_path / "no-model").mkdir()
+    with pytest.raises(BundleError, match="is no bundle"):
+        train(small_config(cases, **init(tmp_path / "no-model")), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
     (tmp_path / "run2").mkdir()
     flat = small_config(cases, dims=2, **init(source))
     with pytest.raises(BundleError, match="no weights of model 'tiny' .* fit this network"):

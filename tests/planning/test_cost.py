@@ -45,4 +45,4 @@ def test_the_formula_of_the_unet_is_close_to_the_count():
 
 def test_every_choice_has_a_speed():
     assert set(cost._EFFICIENCY) == set(NAMES)
-    assert len(NetworkChoice) == len(NAMES) + 1  # the residual encoder comes in two sizes
+    assert len(NetworkChoice) == len(NAMES) + 2  # the U-Net and the residual encoder come in two sizes

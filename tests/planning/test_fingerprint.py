@@ -55,3 +55,15 @@ def test_values_that_are_not_finite_do_not_count():
     image[0, 0], image[0, 1] = np.nan, np.inf
     measured = fingerprint([Case(CaseId("a"), Volume(image, grid, ("CT",)), LabelMap(labels, grid))], scheme())
     assert measured.foreground["CT"].tolist() == [40.0] * 32
+
+
+@pytest.mark.parametrize(("channel", "air", "tissue"), [("CT", -1000, 40), ("T1", 3, 400)])
+@pytest.mark.parametrize(("place", "is_outside"), [(slice(22, 26), False), (slice(2, 5), True)])
+def test_structures_in_air_are_noticed(channel, air, tissue, place, is_outside):
+    grid = geometry(shape=(48, 48, 48))
+    image = np.full((1, *grid.shape), air, np.int16)
+    image[0, 16:32, 16:32, 16:32] = tissue
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[place, place, place] = 1
+    one = Case(CaseId("a"), Volume(image, grid, (channel,)), LabelMap(labels, grid))
+    assert fingerprint([one], scheme()).air_is_background is not is_outside

@@ -166,7 +166,7 @@ def test_every_network_gets_a_plan_that_fits(choice, device):
     request = Request("x", DataSection(folder=Path("cases")), 3, device, BudgetSection(minutes=60), choice)
     plan = make_plan(measured(), scheme(), request)
     config = plan.config
-    assert config.network.name in {choice, choice.removesuffix("_m"), choice.removesuffix("_l")}
+    assert config.network.name in {choice, *(choice.removesuffix(end) for end in ("_m", "_l", "_small"))}
     size = (config.network, config.sampling.patch)
     assert training_bytes(*size, config.sampling.batch, device) < device.memory_bytes
     assert 3600 / step_seconds(*size, 1, config.sampling.batch, device) > 1000
@@ -182,3 +182,10 @@ def test_the_residual_encoder_l_is_planned_for_a_larger_gpu_than_m():
     ]
     medium, large = (np.prod(one.patch) * one.batch for one in sizes)
     assert 1.5 * medium < large < 5 * medium
+
+
+@pytest.mark.parametrize("air_is_background", [True, False])
+@pytest.mark.parametrize("unit", [LengthUnit.MM, LengthUnit.PIXEL])
+def test_air_is_skipped_where_no_structure_lies_in_it(air_is_background, unit):
+    config = plan_for(measured(air_is_background=air_is_background, unit=unit)).config
+    assert config.inference.skip_air is (air_is_background and unit is LengthUnit.MM)

@@ -56,3 +56,12 @@ def test_swin_unetr_takes_the_nearest_size_it_can():
     section = network_for(NetworkChoice.SWIN_UNETR, (35, 50, 36), (1.0, 1.0, 1.0), 24)
     assert fitted((35, 50, 36), section) == (32, 64, 32)
     assert fitted((30, 33, 31), section) == (32, 64, 32)
+
+
+def test_the_small_u_net_has_few_features():
+    sections = [
+        network_for(choice, (512, 512), (1.0, 1.0), widths(choice, is_cpu=False)[0])
+        for choice in (NetworkChoice.UNET, NetworkChoice.UNET_SMALL)
+    ]
+    assert [section.features for section in sections] == [(32, 64, 128, 256, 512, 512), (16, 32, 64, 128, 128, 128)]
+    assert sections[0].strides == sections[1].strides

@@ -12,6 +12,7 @@ import pytest
 from batch_studies import CPU, write_model
 from case_factories import ANN, GRID, SENIOR, nifti_case
 from factories import bundle, geometry, volume
+from localised import section, two_networks
 
 from medseg.batch.work import model_digest
 from medseg.config.review import ReviewConfig, Role
@@ -20,6 +21,7 @@ from medseg.core.geometry import Geometry
 from medseg.core.volume import LabelMap, Volume
 from medseg.inference.bundle import read_bundle
 from medseg.inference.ensemble import ensemble
+from medseg.inference.localiser import NOTHING_FOUND
 from medseg.inference.predictor import Predictor
 from medseg.inference.restore import Prediction
 from medseg.review import infer
@@ -123,6 +125,12 @@ def test_an_image_unlike_those_in_training_is_predicted_with_a_note(running, mod
     for grid, note in ((large, "predicted although it measures 100 x 100 x 100 mm"), (geometry((16, 16, 16)), "")):
         jobs = running(model, read=lambda _, grid=grid: volume(grid))
         assert ended(jobs, jobs.start(case, model, SENIOR)).result.note.startswith(note)
+
+
+def test_a_localiser_that_finds_nothing_is_noted(running, tmp_path, case):
+    path = write_model(tmp_path / "cascade", two_networks(localiser=section(least_ml=1e6)))
+    jobs = running(path, read=lambda _: volume(geometry((16, 16, 16))))
+    assert NOTHING_FOUND in ended(jobs, jobs.start(case, path, SENIOR)).result.note
 
 
 def test_members_that_disagree_are_noted(running, tmp_path, case):

@@ -234,3 +234,40 @@ class TestTargets:
             case(volume(grid), labels), PreprocessingSection(spacing=(2, 1, 1)), IMAGE, scheme()
         ).target
         np.testing.assert_array_equal(target, resample_class_indices(labels.array, (4, 9, 10)))
+
+
+class TestRegions:
+    BOX = (slice(3, 20), slice(8, 25), slice(2, 9))
+
+    @pytest.mark.parametrize("codes", ALL_ORIENTATIONS[::7])
+    @pytest.mark.parametrize("intensity", [Intensity.ZSCORE, Intensity.UNIT])
+    def test_a_region_is_a_part_of_the_normalised_image(self, codes, intensity):
+        source, channels = (
+            volume(geometry((24, 28, 10), codes=codes)),
+            (ChannelSection(name="image", intensity=intensity),),
+        )
+        whole, part = prepare_image(source, RAS, channels), prepare_image(source, RAS, channels, self.BOX)
+        mask = np.zeros(source.geometry.shape, bool)
+        mask[self.BOX] = True
+        inside = whole.restoration.axes.apply(mask)
+        np.testing.assert_array_equal(part.image.ravel(), whole.image[0][inside])
+        assert part.restoration.source is source.geometry
+        there = np.zeros_like(inside)
+        there[part.restoration.box] = True
+        np.testing.assert_array_equal(there, inside)
+
+    def test_a_region_is_resampled_on_a_grid_of_its_own(self):
+        source = smooth(geometry((24, 28, 10)))
+        part = prepare_image(source, PreprocessingSection(spacing=(2.0, 2.0, 2.0)), UNIT, self.BOX)
+        alone = prepare_image(source.cropped(self.BOX), PreprocessingSection(spacing=(2.0, 2.0, 2.0)), UNIT)
+        np.testing.assert_array_equal(part.image, alone.image)
+        assert part.restoration.network.is_close(alone.restoration.network)
+
+    def test_what_is_zero_is_cut_away_all_the_same(self):
+        array = np.zeros((1, 24, 28, 10), np.int16)
+        array[0, 5:9, 2:15, 4:10] = 5
+        source, nonzero = Volume(array, geometry((24, 28, 10))), PreprocessingSection(crop="nonzero")
+        kept = prepare_image(source, nonzero, IMAGE, self.BOX).restoration.box
+        assert kept == (slice(5, 9), slice(8, 15), slice(4, 9))
+        apart = prepare_image(source, nonzero, IMAGE, (slice(20, 24), slice(0, 3), slice(0, 3))).restoration.box
+        assert apart == (slice(5, 9), slice(2, 15), slice(4, 10)), "they do not meet"

@@ -1,5 +1,8 @@
+import tracemalloc
+
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from factories import ball, geometry
 from hypothesis import given
@@ -37,6 +40,53 @@ def test_image_equals_scipy(shape, order):
     np.testing.assert_allclose(
         resample_image(source, shape, order)[0], zoomed(source[0], shape, order), atol=2e-6, rtol=0
     )
+
+
+@pytest.mark.parametrize("order", [1, 3])
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_long_axes_in_any_order_of_memory_equal_scipy(order, axes):
+    """Longer than the blocks that the matrices are made of, which leave out weights without effect."""
+    source = image(shape=(150, 12, 90))
+    lying = np.moveaxis(np.ascontiguousarray(np.moveaxis(source[0], (0, 1, 2), axes)), axes, (0, 1, 2))
+    np.testing.assert_array_equal(lying, source[0])
+    resampled = resample_channel(lying, (81, 30, 133), order)
+    np.testing.assert_allclose(resampled, zoomed(source[0], (81, 30, 133), order), atol=3e-6, rtol=0)
+
+
+def by_simpleitk(channel, shape, interpolator):
+    """The channel on a grid over the same extent; spacing 1 before."""
+    steps = [old / new for old, new in zip(channel.shape, shape, strict=True)]
+    starts = [step / 2 - 0.5 for step in steps]
+    moved = sitk.GetImageFromArray(np.ascontiguousarray(channel.T))
+    made = sitk.Resample(moved, shape, sitk.Transform(), interpolator, starts, steps, np.eye(3).ravel().tolist())
+    return sitk.GetArrayFromImage(made).T
+
+
+@pytest.mark.parametrize("shape", [(40, 45, 75), (31, 80, 60), (70, 33, 29)])
+def test_splines_equal_simpleitk_inside_the_volume(shape):
+    """At its border SimpleITK mirrors the image, we go on with the border value: that is felt a dozen voxels deep."""
+    source = image(shape=(60, 56, 50))[0]
+    ours, theirs = resample_channel(source, shape, 3), by_simpleitk(source, shape, sitk.sitkBSpline)
+    inside = tuple(slice(m, n - m) for n, m in ((new, -(-14 * new // 50)) for new in shape))
+    np.testing.assert_allclose(ours[inside], theirs[inside], atol=5e-6, rtol=0)
+    assert ours[inside].size > 1000
+
+
+def test_linear_equals_simpleitk_up_to_the_outer_centres():
+    source = image(shape=(30, 26, 20))[0]
+    ours, theirs = resample_channel(source, (17, 13, 33), 1), by_simpleitk(source, (17, 13, 33), sitk.sitkLinear)
+    np.testing.assert_allclose(ours[:, :, 1:-1], theirs[:, :, 1:-1], atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(60, 60, 60), (200, 150, 120)])
+def test_at_most_two_arrays_are_made(shape):
+    source = image(shape=(120, 110, 100))[0]
+    for lying in (source, np.asfortranarray(source)):
+        tracemalloc.start()
+        resample_channel(lying, shape, 3)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2.1 * max(source.nbytes, 4 * np.prod(shape))
 
 
 @pytest.mark.parametrize("order", [1, 3])
@@ -130,6 +180,13 @@ def test_classes_of_an_anisotropic_image_are_not_blended_across_slices():
     np.testing.assert_array_equal(resampled, np.repeat(labels, 3, axis=2))
 
 
+def test_a_structure_between_the_new_voxels_is_lost():
+    labels = np.zeros((90, 8, 8), np.uint8)
+    labels[45] = 1
+    assert not resample_class_indices(labels, (10, 8, 8)).any()
+    assert not resample_masks(labels[np.newaxis] == 1, (10, 8, 8)).any()
+
+
 def test_background_alone_stays():
     assert not resample_class_indices(np.zeros((4, 5, 6), np.uint8), (8, 3, 6)).any()
 
@@ -160,3 +217,10 @@ def test_masks_equal_scipy_and_may_overlap():
 )
 def test_coarse_axis(before, after, axis):
     assert coarse_axis(before, after) == axis
+
+
+@pytest.mark.parametrize("axis", [None, 0])
+def test_a_channel_that_keeps_its_shape_costs_nothing(monkeypatch, axis):
+    monkeypatch.setattr("medseg.transforms.resample._matrices", None)  # the spline's matrix of 512 samples takes long
+    channel = np.random.default_rng(0).standard_normal((7, 5, 3), dtype=np.float32)
+    assert resample_channel(channel, (7, 5, 3), nearest_axis=axis) is channel

@@ -1,0 +1,96 @@
+"""Networks computed by ONNX Runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from medseg.core.errors import InputError
+
+from .runtime_traced import exported, graph_making
+
+FILE = "model.onnx"
+_REGISTRATION = "torch.onnx._internal.exporter._registration"
+_CPU = torch.device("cpu")
+_MISSING = "runtime onnx needs a package that is missing: pip install 'medseg[onnx]'"
+
+
+def onnx_model(network: nn.Module, shape: Sequence[int]) -> bytes:
+    """A network as an ONNX model in float32, weights included; its input is ``image``, its output ``logits``.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        shape: Of its input, ``(1, c, *spatial)``; more windows at once are possible where the network allows.
+
+    Raises:
+        InputError: If ONNX is not installed.
+    """
+    try:
+        import onnxscript  # noqa: F401, PLC0415 - torch.onnx needs it, and it is an extra
+    except ImportError as error:
+        raise InputError(_MISSING) from error
+    logging.getLogger(_REGISTRATION).setLevel(logging.ERROR)  # torchvision is not needed
+    with graph_making(), contextlib.redirect_stdout(sys.stderr):  # the exporter prints how far it is
+        program = torch.onnx.export(
+            exported(network, shape), input_names=["image"], output_names=["logits"], dynamo=True, verbose=False
+        )
+    if program is None:
+        raise AssertionError("torch.onnx.export gives a program if it is given no file")
+    content: bytes = program.model_proto.SerializeToString()
+    return content
+
+
+def save_onnx(model: bytes, folder: Path) -> None:
+    """Write ``model.onnx`` into a folder."""
+    (folder / FILE).write_bytes(model)
+
+
+def load_onnx(folder: Path) -> bytes:
+    """The model that lies in a folder."""
+    return (folder / FILE).read_bytes()
+
+
+class OnnxRunner:
+    """An ONNX model on the CPU, with as many threads as torch has; windows go one by one.
+
+    Args:
+        model: The content of its file.
+
+    Raises:
+        InputError: If ONNX Runtime is not installed.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        self._session = _session(model)
+        self._input = self._session.get_inputs()[0].name
+
+    @property
+    def device(self) -> torch.device:
+        """See ``Runner``."""
+        return _CPU
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """See ``Runner``."""
+        return torch.cat([self._logits(windows[number : number + 1]) for number in range(len(windows))])
+
+    def _logits(self, window: Tensor) -> Tensor:
+        (logits,) = self._session.run(None, {self._input: window.contiguous().numpy()})
+        return torch.from_numpy(logits)
+
+
+def _session(model: bytes) -> Any:
+    try:
+        import onnxruntime  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise InputError(_MISSING) from error
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
