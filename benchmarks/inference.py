@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,6 +27,7 @@ import nibabel as nib
 import numpy as np
 import torch
 from inference_network import plain_unet
+from inference_run import Bench
 from record import record, table
 from safetensors.torch import save_model
 from torch.nn import functional as F
@@ -38,7 +37,6 @@ from medseg.core.volume import LabelMap
 from medseg.io.formats import write_volume
 from medseg.phantom.bodies import TORSO, torso
 
-WORKER = Path(__file__).with_name("inference_engines.py")
 SPACING = (1.5, 1.5, 2.5)
 ORIENTATION = "LPS"
 
@@ -68,15 +66,18 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     case = torso(0, tuple(options.shape), SPACING)
     task = task_of(options, case, SPACING)
-    reference = _labels(_run(options, Way("reference", "reference"), task)[1])
+    bench = Bench(options.output, options.nnunet_python)
+    bench.run("reference", task, "reference")
+    reference = _labels(bench.labels("reference"))
     ways = [way for way in WAYS if not options.only or way.name in options.only]
     found: dict[str, list[dict[str, float]]] = {way.name: [] for way in ways}
     equal: dict[str, float] = {}
     for _ in range(options.rounds):
         for way in ways:
-            result, output = _run(options, way, task)
+            name = "".join(letter if letter.isalnum() else "-" for letter in way.name)
+            result = bench.run(way.engine, task | {"settings": way.settings}, name)
             found[way.name].append(result)
-            equal[way.name] = float((_labels(output) == reference).mean())
+            equal[way.name] = float((_labels(bench.labels(name)) == reference).mean())
             print(way.name, {name: round(value, 2) for name, value in result.items()}, f"{equal[way.name]:.5%}")
     rows = [_row(way, found[way.name], equal[way.name], found[ways[0].name]) for way in ways]
     size = " x ".join(map(str, options.shape))
@@ -143,19 +144,6 @@ def _train(task: dict[str, Any], case: Case, steps: int) -> None:
         optimizer.step()
     print(f"trained {steps} steps in {time.perf_counter() - started:.0f} s, last loss {loss.item():.3f}")
     save_model(network, task["weights"])
-
-
-def _run(options: argparse.Namespace, way: Way, task: dict[str, Any]) -> tuple[dict[str, float], Path]:
-    python = options.nnunet_python if way.engine == "nnunet" else Path(sys.executable)
-    if python is None:
-        raise SystemExit("name --nnunet-python, or leave nnU-Net out with --only")
-    name = "".join(letter if letter.isalnum() else "-" for letter in way.name)
-    given, told, output = (options.output / f"{name}{end}" for end in (".task.json", ".result.json", ".nii.gz"))
-    given.write_text(json.dumps(task | {"settings": way.settings, "output": str(output)}), encoding="utf-8")
-    with (options.output / "log").open("ab") as log:
-        subprocess.run([python, WORKER, way.engine, given, told], check=True, stdout=log, stderr=log)
-    result: dict[str, float] = json.loads(told.read_text(encoding="utf-8"))
-    return result, output
 
 
 def _labels(path: Path) -> np.ndarray:

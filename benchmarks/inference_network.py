@@ -38,18 +38,25 @@ def plain_unet(features: list[int], outputs: int) -> nn.Module:
     )
 
 
-def architecture(features: list[int]) -> dict[str, Any]:
-    """The same network as nnU-Net's plans describe it."""
+def architecture(
+    features: list[int],
+    strides: list[list[int]] | None = None,
+    kernels: list[list[int]] | None = None,
+    convolutions: int = 2,
+    *,
+    bias: bool = True,
+) -> dict[str, Any]:
+    """Such a network as nnU-Net's plans describe it; strides and kernels are those of ``plain_unet`` if not given."""
     levels = len(features)
     return {
         "n_stages": levels,
         "features_per_stage": features,
         "conv_op": "torch.nn.modules.conv.Conv3d",
-        "kernel_sizes": [[3, 3, 3]] * levels,
-        "strides": [[1, 1, 1], *[[2, 2, 2]] * (levels - 1)],
-        "n_conv_per_stage": [2] * levels,
-        "n_conv_per_stage_decoder": [2] * (levels - 1),
-        "conv_bias": True,
+        "kernel_sizes": kernels or [[3, 3, 3]] * levels,
+        "strides": strides or [[1, 1, 1], *[[2, 2, 2]] * (levels - 1)],
+        "n_conv_per_stage": [convolutions] * levels,
+        "n_conv_per_stage_decoder": [convolutions] * (levels - 1),
+        "conv_bias": bias,
         "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
         "norm_op_kwargs": {"eps": 1e-05, "affine": True},
         "dropout_op": None,

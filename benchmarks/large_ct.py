@@ -12,10 +12,7 @@ is a phantom torso; how many windows are left depends on how much air is around 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ import torch
 from inference import task_of
 from inference_engines import bundle_of
 from inference_network import Turned, network_of
+from inference_run import Bench
 from record import record, table
 
 from medseg.inference.devices import autocast_dtype
@@ -32,7 +30,6 @@ from medseg.inference.runtime import make_runner
 from medseg.inference.settings import PredictionSettings
 from medseg.phantom.bodies import torso
 
-WORKER = Path(__file__).with_name("inference_engines.py")
 SPACING = (0.8, 0.8, 1.0)
 CPU = torch.device("cpu")
 THEIRS = "nnU-Net 2.8.1, torch fp32"
@@ -48,9 +45,11 @@ def main() -> None:
     options = _options()
     options.output.mkdir(parents=True, exist_ok=True)
     task = task_of(options, torso(0, tuple(options.shape), SPACING), SPACING)
+    bench, instant = Bench(options.output, options.nnunet_python), task | {"features": []}
+    settings = {"skip_air": True, "runtime": "torch", "precision": "fp32"}
     around = {
-        "nnunet": _around(options, task, "nnunet", {}),
-        "medseg": _around(options, task, "medseg", {"skip_air": True, "runtime": "torch", "precision": "fp32"}),
+        "nnunet": bench.run("nnunet", instant, "nnunet"),
+        "medseg": bench.run("medseg", instant | {"settings": settings}, "medseg"),
     }
     windows = _window_times(task, options.rounds)
     rows = [_row(THEIRS, around["nnunet"], windows["medseg, torch fp32"])]
@@ -73,18 +72,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, default=Path("runs/large_ct"))
     return parser.parse_args()
-
-
-def _around(options: argparse.Namespace, task: dict[str, Any], engine: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Windows, and the seconds around the network, with one that costs nothing."""
-    python = options.nnunet_python if engine == "nnunet" else Path(sys.executable)
-    given, told = (options.output / f"{engine}.{kind}.json" for kind in ("task", "result"))
-    output = str(options.output / f"{engine}.nii.gz")
-    given.write_text(json.dumps(task | {"features": [], "settings": settings, "output": output}), encoding="utf-8")
-    with (options.output / "log").open("ab") as log:
-        subprocess.run([python, WORKER, engine, given, told], check=True, stdout=log, stderr=log)
-    result: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
-    return result
 
 
 def _window_times(task: dict[str, Any], rounds: int) -> dict[str, float]:

@@ -11,18 +11,16 @@ more ends there, and the row says so. Time is what it took with the instant netw
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+from inference_run import Bench
 from memory import random_ct
 from record import record, table
 
 from medseg.io.formats import write_volume
 
-WORKER = Path(__file__).with_name("inference_engines.py")
 NAMES = {"medseg": "medseg", "nnunet": "nnU-Net 2.8.1", "monai": "MONAI, SlidingWindowInferer and Invertd"}
 
 
@@ -40,7 +38,10 @@ def main() -> None:
         "limit_gib": options.limit,
     }  # fmt: skip
     del volume
-    rows = [_row(engine, _run(options, engine, task), options.limit) for engine in NAMES if engine in options.engines]
+    bench = Bench(options.output, options.nnunet_python)
+    rows = [
+        _row(engine, _measured(bench, engine, task), options.limit) for engine in NAMES if engine in options.engines
+    ]
     size = " x ".join(map(str, options.shape))
     record("memory-peers", f"{size} voxels, {options.structures} structures\n\n" + table(rows))
 
@@ -59,22 +60,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(options: argparse.Namespace, engine: str, task: dict[str, Any]) -> dict[str, Any] | None:
+def _measured(bench: Bench, engine: str, task: dict[str, Any]) -> dict[str, Any] | None:
     """What it took; None where it needed more than it may."""
-    python = options.nnunet_python if engine == "nnunet" else Path(sys.executable)
-    given, told, output = (options.output / f"{engine}{end}" for end in (".task.json", ".result.json", ".nii.gz"))
-    given.write_text(json.dumps(task | {"output": str(output)}), encoding="utf-8")
-    told.unlink(missing_ok=True)
-    log = options.output / f"{engine}.log"
-    with log.open("wb") as stream:
-        done = subprocess.run([python, WORKER, engine, given, told], check=False, stdout=stream, stderr=stream)
-    if done.returncode == 0:
-        result: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
-        return result
-    said = log.read_text(encoding="utf-8", errors="replace").lower()
-    if "memory" not in said and "allocate" not in said:
-        raise SystemExit(f"{engine} failed for another reason than memory; see {log}")
-    return None
+    try:
+        return bench.run(engine, task, engine)
+    except subprocess.CalledProcessError as error:
+        said = bench.log(engine).read_text(encoding="utf-8", errors="replace").lower()
+        if "memory" not in said and "allocate" not in said:
+            raise SystemExit(f"{engine} failed for another reason than memory; see {bench.log(engine)}") from error
+        return None
 
 
 def _row(engine: str, result: dict[str, Any] | None, limit: int) -> dict[str, object]:

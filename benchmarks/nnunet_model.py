@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from inference_network import architecture
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -28,7 +29,10 @@ _RESAMPLING = "resample_data_or_seg_to_shape"
 def main() -> None:
     specification = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     weights, folder = load_file(sys.argv[2]), Path(sys.argv[3])
-    arguments = _arguments(specification)
+    features, strides, kernels, convolutions = (
+        specification[name] for name in ("features", "strides", "kernels", "convolutions")
+    )
+    arguments = architecture(features, strides, kernels, convolutions, bias=False)
     network = get_network_from_plans(
         "dynamic_network_architectures.architectures.unet.PlainConvUNet",
         arguments,
@@ -74,26 +78,6 @@ def _copy_one(module: nn.Module, weights: dict[str, Tensor], name: str) -> None:
     for own, parameter in module.named_parameters():
         theirs = weights[f"{name}.{own}"]
         parameter.copy_(theirs.permute(0, 1, 4, 3, 2) if theirs.ndim == 5 else theirs)
-
-
-def _arguments(specification: dict[str, Any]) -> dict[str, Any]:
-    levels = len(specification["features"])
-    return {
-        "n_stages": levels,
-        "features_per_stage": specification["features"],
-        "conv_op": "torch.nn.modules.conv.Conv3d",
-        "kernel_sizes": specification["kernels"],
-        "strides": specification["strides"],
-        "n_conv_per_stage": [specification["convolutions"]] * levels,
-        "n_conv_per_stage_decoder": [specification["convolutions"]] * (levels - 1),
-        "conv_bias": False,
-        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-        "norm_op_kwargs": {"eps": 1e-05, "affine": True},
-        "dropout_op": None,
-        "dropout_op_kwargs": None,
-        "nonlin": "torch.nn.LeakyReLU",
-        "nonlin_kwargs": {"inplace": True},
-    }
 
 
 def dataset_description(specification: dict[str, Any]) -> dict[str, Any]:

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from medseg.core.errors import InputError
 
+from .runner import WindowByWindow
 from .runtime_traced import exported, graph_making
 
 FILE = "model.onnx"
 _REGISTRATION = "torch.onnx._internal.exporter._registration"
-_CPU = torch.device("cpu")
 _MISSING = "runtime onnx needs a package that is missing: pip install 'medseg[onnx]'"
 
 
@@ -57,8 +57,8 @@ def load_onnx(folder: Path) -> bytes:
     return (folder / FILE).read_bytes()
 
 
-class OnnxRunner:
-    """An ONNX model on the CPU, with as many threads as torch has; windows go one by one.
+class OnnxRunner(WindowByWindow):
+    """An ONNX model on the CPU, with as many threads as torch has.
 
     Args:
         model: The content of its file.
@@ -68,21 +68,9 @@ class OnnxRunner:
     """
 
     def __init__(self, model: bytes) -> None:
-        self._session = _session(model)
-        self._input = self._session.get_inputs()[0].name
-
-    @property
-    def device(self) -> torch.device:
-        """See ``Runner``."""
-        return _CPU
-
-    def __call__(self, windows: Tensor) -> Tensor:
-        """See ``Runner``."""
-        return torch.cat([self._logits(windows[number : number + 1]) for number in range(len(windows))])
-
-    def _logits(self, window: Tensor) -> Tensor:
-        (logits,) = self._session.run(None, {self._input: window.contiguous().numpy()})
-        return torch.from_numpy(logits)
+        session = _session(model)
+        name = session.get_inputs()[0].name
+        super().__init__(lambda window: session.run(None, {name: window})[0])
 
 
 def _session(model: bytes) -> Any:

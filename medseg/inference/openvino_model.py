@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from medseg.core.errors import InputError
 from medseg.core.messages import hush_openvino
 
+from .runner import WindowByWindow
 from .runtime_traced import graph_making, traced
 
 XML, BIN = "model.xml", "model.bin"
-_CPU = torch.device("cpu")
 
 
 def openvino() -> Any:
@@ -75,10 +75,8 @@ def load_openvino(folder: Path) -> Any:
     return openvino().Core().read_model(folder / XML)
 
 
-class OpenVINORunner:
-    """A model of OpenVINO on the CPU, with as many threads as torch has; windows go one by one.
-
-    A CPU gains nothing from several windows at once, and this way any number of them will do.
+class OpenVINORunner(WindowByWindow):
+    """A model of OpenVINO on the CPU, with as many threads as torch has.
 
     Args:
         model: Takes one window.
@@ -91,17 +89,5 @@ class OpenVINORunner:
             "INFERENCE_PRECISION_HINT": "bf16" if amp_dtype is torch.bfloat16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._request = openvino().Core().compile_model(model, "CPU", hints).create_infer_request()
-
-    @property
-    def device(self) -> torch.device:
-        """See ``Runner``."""
-        return _CPU
-
-    def __call__(self, windows: Tensor) -> Tensor:
-        """See ``Runner``."""
-        return torch.cat([self._logits(windows[number : number + 1]) for number in range(len(windows))])
-
-    def _logits(self, window: Tensor) -> Tensor:
-        results = self._request.infer([window.contiguous().numpy()])
-        return torch.from_numpy(results[0])
+        request = openvino().Core().compile_model(model, "CPU", hints).create_infer_request()
+        super().__init__(lambda window: request.infer([window])[0])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -41,3 +44,25 @@ class TorchRunner:
         with torch.autocast(self._device.type, self._amp_dtype, enabled=self._amp_dtype is not None):
             logits: Tensor = self._network(windows)
         return logits.float()
+
+
+class WindowByWindow:
+    """A network on the CPU that takes one window at a time, so any number of them will do.
+
+    A CPU gains nothing from several windows at once.
+
+    Args:
+        logits_of: From a window ``(1, c, *spatial)`` to its logits ``(1, outputs, *spatial)``, float32 both.
+    """
+
+    def __init__(self, logits_of: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
+        self._logits_of = logits_of
+
+    @property
+    def device(self) -> torch.device:
+        """See ``Runner``."""
+        return torch.device("cpu")
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """See ``Runner``."""
+        return torch.cat([torch.from_numpy(self._logits_of(one.contiguous().numpy())) for one in windows.split(1)])
