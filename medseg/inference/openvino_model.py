@@ -89,5 +89,5 @@ class OpenVINORunner(WindowByWindow):
             "INFERENCE_PRECISION_HINT": "bf16" if amp_dtype is torch.bfloat16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",
         }
-        request = openvino().Core().compile_model(model, "CPU", hints).create_infer_request()
-        super().__init__(lambda window: request.infer([window])[0])
+        self._request = openvino().Core().compile_model(model, "CPU", hints).create_infer_request()
+        super().__init__(lambda window: self._request.infer([window])[0])

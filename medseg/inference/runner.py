@@ -65,4 +65,5 @@ class WindowByWindow:
 
     def __call__(self, windows: Tensor) -> Tensor:
         """See ``Runner``."""
-        return torch.cat([torch.from_numpy(self._logits_of(one.contiguous().numpy())) for one in windows.split(1)])
+        ones = windows.chunk(len(windows))
+        return torch.cat([torch.from_numpy(self._logits_of(one.contiguous().numpy())) for one in ones])
