@@ -19,7 +19,9 @@ from medseg.inference.bundle import OWNER, TrainingFacts
 from medseg.inference.bundle_files import (
     CONFIG,
     FACTS,
+    INT8,
     LOCALISER,
+    RECORD,
     WEIGHTS,
     count_weights,
     member_folders,
@@ -27,7 +29,7 @@ from medseg.inference.bundle_files import (
 )
 from medseg.inference.bundle_files import read_json as read_part
 from medseg.inference.calibration import Calibration
-from medseg.inference.openvino_int8 import INT8, RECORD, Int8Record, read_int8_record
+from medseg.inference.openvino_int8 import Int8Record, read_int8_record
 
 from .score_sheet import ScoreSheet
 from .training_record import TrainingRecord, read_record

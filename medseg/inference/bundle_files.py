@@ -19,6 +19,7 @@ from .calibration import Calibration
 
 WEIGHTS, CONFIG, FACTS = "model.safetensors", "config.yaml", "facts.json"
 CALIBRATION, MEMBERS, LOCALISER = "calibration.json", "members", "localiser"
+INT8, XML, BIN, RECORD = "int8", "model.xml", "model.bin", "int8.json"
 MOST_MEMBERS = 32
 _LARGEST_JSON = 50_000_000
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -57,6 +58,8 @@ def model_files(folder: Path) -> tuple[str, ...]:
     if (folder / LOCALISER).exists():
         extra += [f"{LOCALISER}/{name}" for name in (WEIGHTS, CONFIG)]
     members = member_folders(folder)
+    integers = [member / INT8 / name for member in members for name in (XML, BIN, RECORD)]
+    extra += [path.relative_to(folder).as_posix() for path in integers if path.exists()]
     if members == (folder,):
         return (WEIGHTS, CONFIG, FACTS, *extra)
     parts = [f"{MEMBERS}/{member.name}/{name}" for member in members for name in (WEIGHTS, CONFIG)]

@@ -10,8 +10,9 @@ from typing import assert_never
 import torch
 from torch import nn
 
+from .bundle_files import BIN, XML
 from .onnx_model import FILE, OnnxRunner, load_onnx, onnx_model, save_onnx
-from .openvino_model import BIN, XML, OpenVINORunner, load_openvino, openvino_model, save_openvino
+from .openvino_model import OpenVINORunner, load_openvino, openvino_model, save_openvino
 from .runner import Runner, TorchRunner
 from .runtime_traced import exported, graph_making, traced
 

@@ -24,10 +24,9 @@ from pydantic import BaseModel, ConfigDict
 from medseg.core.errors import BundleError, InputError
 from medseg.core.messages import hush_openvino
 
-from .bundle_files import read_json
-from .openvino_model import BIN, XML, load_openvino
+from .bundle_files import BIN, RECORD, XML, read_json
+from .openvino_model import load_openvino
 
-INT8, RECORD = "int8", "int8.json"
 LARGEST_FALL = 0.2
 """Points of Dice (hundredths) that a network may lose at most."""
 _LARGEST_FILE = 4 * 2**30

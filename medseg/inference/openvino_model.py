@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,9 @@ from torch import nn
 from medseg.core.errors import InputError
 from medseg.core.messages import hush_openvino
 
+from .bundle_files import XML
 from .runner import WindowByWindow
 from .runtime_traced import graph_making, traced
-
-XML, BIN = "model.xml", "model.bin"
 
 
 def openvino() -> Any:
@@ -32,6 +32,16 @@ def openvino() -> Any:
     except ImportError as error:
         raise InputError("runtime openvino needs a package that is missing: pip install 'medseg[openvino]'") from error
     return package
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO's core, one for as long as the program runs.
+
+    Its CPU plugin gives the thread that loads it a stack for signal handlers, and unmaps it with the last model, in
+    whatever thread that is let go: the next signal (Ctrl-C, say) would then end the program without a word.
+    """
+    return openvino().Core()
 
 
 def openvino_model(network: nn.Module, shape: Sequence[int]) -> Any:
@@ -72,7 +82,7 @@ def save_openvino(model: Any, folder: Path) -> None:
 
 def load_openvino(folder: Path) -> Any:
     """The model that lies in a folder."""
-    return openvino().Core().read_model(folder / XML)
+    return _core().read_model(folder / XML)
 
 
 class OpenVINORunner(WindowByWindow):
@@ -89,5 +99,5 @@ class OpenVINORunner(WindowByWindow):
             "INFERENCE_PRECISION_HINT": "bf16" if amp_dtype is torch.bfloat16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._request = openvino().Core().compile_model(model, "CPU", hints).create_infer_request()
+        self._request = _core().compile_model(model, "CPU", hints).create_infer_request()
         super().__init__(lambda window: self._request.infer([window])[0])

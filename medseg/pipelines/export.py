@@ -19,7 +19,7 @@ from medseg.core.files import atomic_folder
 from medseg.core.progress import SILENT, Progress
 from medseg.data.layouts import open_dataset
 from medseg.inference.bundle import Bundle, Member, read_bundle
-from medseg.inference.bundle_files import MEMBERS, member_folders, write_json
+from medseg.inference.bundle_files import INT8, MEMBERS, RECORD, member_folders, write_json
 from medseg.inference.devices import autocast_dtype
 from medseg.inference.export_agreement import CaseAgreement, WindowAgreement, compare_cases, compare_windows
 from medseg.inference.export_cases import (
@@ -34,7 +34,7 @@ from medseg.inference.export_forms import ExportForm, open_network, write_networ
 from medseg.inference.export_monai import write_monai_config
 from medseg.inference.export_readme import AGREEMENT, FACTS, README, model_facts, readme
 from medseg.inference.network import weights_digest
-from medseg.inference.openvino_int8 import INT8, LARGEST_FALL, RECORD, Int8Record, int8_versions, quantised
+from medseg.inference.openvino_int8 import LARGEST_FALL, Int8Record, int8_versions, quantised
 from medseg.inference.openvino_model import OpenVINORunner, load_openvino, openvino_model, save_openvino
 from medseg.inference.runner import Runner, TorchRunner
 from medseg.inference.runtime import input_shape

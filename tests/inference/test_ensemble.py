@@ -82,6 +82,15 @@ def test_results_depend_on_all_members_and_the_calibration(tmp_path):
     assert named == {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()} - others
 
 
+def test_results_depend_on_a_network_in_integers(tmp_path):
+    write_bundle(tmp_path, pair(), RECORDS)
+    integers = tmp_path / "members" / "1" / "int8"
+    integers.mkdir()
+    for name in ("model.xml", "model.bin", "int8.json"):
+        (integers / name).write_bytes(b"")
+    assert {f"members/1/int8/{name}" for name in ("model.xml", "model.bin", "int8.json")} < set(model_files(tmp_path))
+
+
 def replaced(path, old, new) -> None:
     text = path.read_text()
     assert old in text

@@ -11,8 +11,9 @@ import torch
 from factories import bundle, volume
 
 from medseg.core.errors import BundleError
+from medseg.inference.bundle_files import INT8, RECORD
 from medseg.inference.network import weights_digest
-from medseg.inference.openvino_int8 import INT8, RECORD, Int8Record, load_int8, quantised, read_int8_record
+from medseg.inference.openvino_int8 import Int8Record, load_int8, quantised, read_int8_record
 from medseg.inference.openvino_model import OpenVINORunner, openvino_model, save_openvino
 from medseg.inference.predictor import Predictor
 from medseg.inference.runner import TorchRunner
