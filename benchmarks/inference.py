@@ -26,14 +26,19 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
-from inference_network import plain_unet
+from inference_network import Turned, network_of, plain_unet
 from inference_run import Bench
+from numpy.typing import NDArray
 from record import record, table
 from safetensors.torch import save_model
 from torch.nn import functional as F
 
 from medseg.core.case import Case
 from medseg.core.volume import LabelMap
+from medseg.inference.bundle_files import RECORD
+from medseg.inference.network import weights_digest
+from medseg.inference.openvino_int8 import Int8Record, int8_versions, quantised
+from medseg.inference.openvino_model import openvino_model, save_openvino
 from medseg.io.formats import write_volume
 from medseg.phantom.bodies import TORSO, torso
 
@@ -58,7 +63,9 @@ WAYS = (
     Way("medseg, torch bf16, body only", "medseg", {"precision": "bf16", "runtime": "torch", "skip_air": True}),
     Way("medseg, OpenVINO fp32, body only", "medseg", {"precision": "fp32", "runtime": "openvino", "skip_air": True}),
     Way("medseg, OpenVINO bf16, body only", "medseg", {"precision": "bf16", "runtime": "openvino", "skip_air": True}),
+    Way("medseg, OpenVINO int8, body only", "medseg", {"precision": "int8", "runtime": "openvino", "skip_air": True}),
 )
+WINDOWS_FOR_INT8 = 8
 
 
 def main() -> None:
@@ -66,6 +73,7 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     case = torso(0, tuple(options.shape), SPACING)
     task = task_of(options, case, SPACING)
+    task["int8"] = integers_of(options.output / "int8", task, case)
     bench = Bench(options.output, options.nnunet_python)
     bench.run("reference", task, "reference")
     reference = _labels(bench.labels("reference"))
@@ -126,8 +134,7 @@ def _train(task: dict[str, Any], case: Case, steps: int) -> None:
     rng = np.random.default_rng(0)
     network = plain_unet(task["features"], task["outputs"]).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    image = np.clip(case.image.array[0].astype(np.float32), task["low"], task["high"])
-    image = ((image - task["mean"]) / task["std"]).T
+    image = _normalised(task, case).T
     label = case.label.array.T.astype(np.int64)
     started, loss = time.perf_counter(), torch.tensor(float("nan"))
     for step in range(steps):
@@ -144,6 +151,31 @@ def _train(task: dict[str, Any], case: Case, steps: int) -> None:
         optimizer.step()
     print(f"trained {steps} steps in {time.perf_counter() - started:.0f} s, last loss {loss.item():.3f}")
     save_model(network, task["weights"])
+
+
+def integers_of(folder: Path, task: dict[str, Any], case: Case) -> str:
+    """Where the network in 8-bit integers lies, fitted to windows of the volume that it was trained on."""
+    shape = (1, 1, *task["window"])
+    network = Turned(network_of(task)).eval()
+    image = _normalised(task, case)
+    rng, windows = np.random.default_rng(0), []
+    for _ in range(WINDOWS_FOR_INT8):
+        corner = [int(rng.integers(0, n - size + 1)) for n, size in zip(image.shape, task["window"], strict=True)]
+        box = tuple(slice(first, first + size) for first, size in zip(corner, task["window"], strict=True))
+        windows.append(np.ascontiguousarray(image[box])[np.newaxis])
+    folder.mkdir(parents=True, exist_ok=True)
+    save_openvino(quantised(openvino_model(network, shape), windows), folder)
+    counted = {"windows": len(windows), "training_cases": 1, "held_out_cases": 0, "versions": int8_versions()}
+    unknown = {"dice": 0.0, "dice_int8": 0.0, "equal_voxels": 0.0}  # the table says how equal the labels are
+    made = Int8Record(weights=weights_digest(network), shape=shape, **counted, **unknown)
+    (folder / RECORD).write_text(made.model_dump_json(), encoding="utf-8")
+    return str(folder)
+
+
+def _normalised(task: dict[str, Any], case: Case) -> NDArray[np.float32]:
+    """The image as the network is given it, ``(x, y, z)``."""
+    image = np.clip(case.image.array[0].astype(np.float32), task["low"], task["high"])
+    return (image - np.float32(task["mean"])) / np.float32(task["std"])
 
 
 def _labels(path: Path) -> np.ndarray:

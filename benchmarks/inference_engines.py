@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,9 @@ def bundle_of(task: Task, network: nn.Module) -> Any:
         modalities=("CT",), spacing_min=task["spacing"], spacing_max=task["spacing"], extent_min_mm=whole,
         extent_max_mm=whole,
     )  # fmt: skip
-    return Bundle.single(config, label_scheme(config.labels), network, facts)
+    bundle = Bundle.single(config, label_scheme(config.labels), network, facts)
+    integers = Path(task["int8"]) if "int8" in task else None
+    return replace(bundle, members=tuple(replace(member, int8=integers) for member in bundle.members))
 
 
 def _monai(task: Task, network: nn.Module) -> Job:

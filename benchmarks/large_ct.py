@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from inference import task_of
+from inference import integers_of, task_of
 from inference_engines import bundle_of
 from inference_network import Turned, network_of
 from inference_run import Bench
@@ -38,13 +38,16 @@ OURS = {
     "medseg, torch bf16": PredictionSettings("cpu", "bf16", runtime="torch"),
     "medseg, OpenVINO fp32": PredictionSettings("cpu", "fp32", runtime="openvino"),
     "medseg, OpenVINO bf16": PredictionSettings("cpu", "bf16", runtime="openvino"),
+    "medseg, OpenVINO int8": PredictionSettings("cpu", "int8", runtime="openvino"),
 }
 
 
 def main() -> None:
     options = _options()
     options.output.mkdir(parents=True, exist_ok=True)
-    task = task_of(options, torso(0, tuple(options.shape), SPACING), SPACING)
+    case = torso(0, tuple(options.shape), SPACING)
+    task = task_of(options, case, SPACING)
+    task["int8"] = integers_of(options.output / "int8", task, case)
     bench, instant = Bench(options.output, options.nnunet_python), task | {"features": []}
     settings = {"skip_air": True, "runtime": "torch", "precision": "fp32"}
     around = {
