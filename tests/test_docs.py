@@ -21,6 +21,9 @@ TEXTS = [*PAGES, *sorted(ROOT.glob("*.md"))]
 _PAGES = ("cli", "configuration", "deidentification", "python", "structures")
 GENERATED = [f"reference/generated/{page}.md" for page in _PAGES]
 
+TRAIN_FOR_LONG = {"measure-speed.md", "use-your-own-network.md", "segment-a-video.md"}
+"""Pages whose code takes five seconds or more."""
+
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 reference = pytest.importorskip("generated_reference", reason="needs sphinx, from the extra docs")
 
@@ -92,7 +95,12 @@ def test_the_reference_of_structures_lists_every_line_of_the_dictionary():
     assert "| kidney |  | left, right | 64033007 SCT Kidney | Anatomical Structure | `60 130 185` |" in page
 
 
-@pytest.mark.parametrize("page", [page for page in TEXTS if runnable_blocks(page.read_text("utf-8"))], ids=name)
+def pages_with_code() -> list[object]:
+    found = [page for page in TEXTS if runnable_blocks(page.read_text("utf-8"))]
+    return [pytest.param(page, marks=[pytest.mark.slow] if page.name in TRAIN_FOR_LONG else []) for page in found]
+
+
+@pytest.mark.parametrize("page", pages_with_code(), ids=name)
 def test_runnable_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}

@@ -51,14 +51,16 @@ def is_clean_after_blanking(finder, array) -> bool:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("style", [STYLES[3], STYLES[6]], ids=lambda style: style.name)
+@pytest.mark.parametrize(
+    "style", [pytest.param(STYLES[3], marks=pytest.mark.slow), STYLES[6]], ids=lambda one: one.name
+)
 def test_small_and_grey_lines_over_tissue_are_found(finder, look, style):
     picture = text_picture(look, style, np.random.default_rng(3))
     assert lines_found(finder, picture.array, picture.lines) >= 5
     assert is_clean_after_blanking(finder, picture.array)
 
 
-@pytest.mark.parametrize("number", [9, 10, 12, 14])
+@pytest.mark.parametrize("number", [9, 12, *(pytest.param(number, marks=pytest.mark.slow) for number in (10, 14))])
 def test_rulers_marks_and_wires_are_no_text(finder, number):
     assert finder.find(clean_pictures(0)[number].array) == []
 
