@@ -23,8 +23,7 @@ _PALETTE: tuple[Colour, ...] = (
 _LARGEST_VALUE = 2**16 - 1
 IGNORE_INDEX = 255
 """Class index of voxels that are to be ignored."""
-_OTHER_SIDE = {"left": "right", "right": "left", "lt": "rt", "rt": "lt", "l": "r", "r": "l"}
-_SIDE = re.compile(rf"\b({'|'.join(_OTHER_SIDE)})\b")
+_SIDE = re.compile(r"\b(left|right|lt|rt|l|r)\b")
 
 
 @dataclass(frozen=True)
@@ -209,15 +208,9 @@ class LabelScheme:
         values: NDArray[np.integer] = np.array([0, *self.values], dtype=dtype)
         return values[indices]
 
-    def lateral_pairs(self) -> tuple[tuple[str, str], ...]:
-        """Pairs of targets that differ in their names by left and right only; mirroring would swap them."""
-        names = {_normalised(name): name for name in self.targets}
-        pairs: list[tuple[str, str]] = []
-        for name in self.targets:
-            partner = names.get(_swapped(name))
-            if partner is not None and partner != name and (partner, name) not in pairs:
-                pairs.append((name, partner))
-        return tuple(pairs)
+    def one_sided(self) -> tuple[str, ...]:
+        """Targets of the left or the right, by name or laterality; mirrored, they would be taken for the other one."""
+        return tuple(one.name for one in self.target_structures if _is_one_sided(one))
 
 
 def _check_values(values: tuple[int, ...], ignore: int | None) -> None:
@@ -248,10 +241,11 @@ def palette_colour(index: int) -> Colour:
     return red, green, blue
 
 
+def _is_one_sided(structure: Structure) -> bool:
+    named = _SIDE.search(_normalised(structure.name)) is not None
+    return named or structure.laterality in (Laterality.LEFT, Laterality.RIGHT)
+
+
 def _normalised(name: str) -> str:
     """Lower case, words parted by one space; ``LeftKidney`` and ``EyeL`` are two words."""
     return re.sub(r"[\s_-]+|(?<=[a-z])(?=[A-Z])", " ", name).lower()
-
-
-def _swapped(name: str) -> str:
-    return _SIDE.sub(lambda match: _OTHER_SIDE[match.group()], _normalised(name))

@@ -127,15 +127,15 @@ def make_plan(measured: Fingerprint, scheme: LabelScheme, request: Request) -> P
 def mirror_axes(scheme: LabelScheme, orientation: str, dims: int) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The axes that may be mirrored, and a note if left-right mirroring had to be left out.
 
-    Mirroring left and right would turn a left kidney into a right one without telling the label, so a pair of names
-    that differ by side only switches it off.
+    Mirroring left and right would turn a left kidney into a right one without telling the label, so a structure of one
+    side switches it off, whether the other one is labelled or not.
     """
-    pairs = scheme.lateral_pairs()
+    sided = scheme.one_sided()
     # Of the file's own axes (i, j, k) nobody knows which leads from side to side.
-    axes = tuple(axis for axis in range(dims) if not (pairs and orientation[axis] in "RLijk"))
+    axes = tuple(axis for axis in range(dims) if not (sided and orientation[axis] in "RLijk"))
     if len(axes) == dims:
         return axes, ()
-    return axes, (f"left-right mirroring is off, because {pairs[0][0]!r} and {pairs[0][1]!r} differ by side",)
+    return axes, (f"left-right mirroring is off, because {sided[0]!r} is of one side",)
 
 
 def _orientation(measured: Fingerprint, dims: int) -> str:

@@ -6,7 +6,7 @@ from factories import scheme
 
 from medseg.core.errors import LabelError
 from medseg.core.geometry import Geometry
-from medseg.core.labels import IGNORE_INDEX, LabelScheme, Region, Structure, palette_colour
+from medseg.core.labels import IGNORE_INDEX, LabelScheme, Laterality, Region, Structure, palette_colour
 from medseg.core.volume import LabelMap, MultiLabelMap
 
 
@@ -37,21 +37,27 @@ def test_a_value_that_is_not_in_the_scheme_is_refused(value):
 
 
 @pytest.mark.parametrize(
-    ("names", "pairs"),
+    ("names", "sided"),
     [
-        (("left kidney", "right kidney", "liver"), [("left kidney", "right kidney")]),
-        (("kidney_left", "Kidney_Right"), [("kidney_left", "Kidney_Right")]),
-        (("lung L", "lung-r"), [("lung L", "lung-r")]),
-        (("left_upper_lobe", "right_upper_lobe", "left_lower_lobe"), [("left_upper_lobe", "right_upper_lobe")]),
+        (("left kidney", "right kidney", "liver"), ["left kidney", "right kidney"]),
+        (("kidney_left", "Kidney_Right"), ["kidney_left", "Kidney_Right"]),
+        (("lung L", "lung-r"), ["lung L", "lung-r"]),
         (("brightness", "leftover", "liver"), []),
-        (("left kidney", "liver"), []),
-        (("LeftKidney", "RightKidney"), [("LeftKidney", "RightKidney")]),
-        (("EyeL", "EyeR", "LensL"), [("EyeL", "EyeR")]),
-        (("lt femur", "rt femur"), [("lt femur", "rt femur")]),
+        (("left kidney", "liver"), ["left kidney"]),
+        (("LeftKidney", "kidneys"), ["LeftKidney"]),
+        (("EyeR", "lens"), ["EyeR"]),
+        (("lt femur", "L1", "rib"), ["lt femur"]),
     ],
 )
-def test_left_and_right_are_found_by_name(names, pairs):
-    assert list(scheme(*names).lateral_pairs()) == pairs
+def test_left_and_right_are_found_by_name(names, sided):
+    assert list(scheme(*names).one_sided()) == sided
+
+
+def test_left_and_right_are_found_by_laterality():
+    colour = (1, 2, 3)
+    lesion, both = Structure("lesion", 1, colour, laterality=Laterality.LEFT), Structure("lungs", 2, colour)
+    kidneys = Structure("kidneys", 3, colour, laterality=Laterality.BOTH)
+    assert LabelScheme((lesion, both, kidneys)).one_sided() == ("lesion",)
 
 
 def test_a_region_is_the_union_of_its_structures():
@@ -101,9 +107,9 @@ def test_the_first_hundred_colours_differ():
 def test_the_sides_that_count_are_those_of_what_is_learned():
     structures = tuple(Structure(f"label {n}", n, (n, n, n)) for n in (1, 2))
     sided = (Region("left lung", ("label 1",)), Region("right lung", ("label 2",)))
-    assert LabelScheme(structures, sided).lateral_pairs() == (("left lung", "right lung"),)
+    assert LabelScheme(structures, sided).one_sided() == ("left lung", "right lung")
     kidneys = LabelScheme.from_names({"left kidney": 1, "right kidney": 2}).structures
-    assert LabelScheme(kidneys, (Region("kidneys", ("left kidney", "right kidney")),)).lateral_pairs() == ()
+    assert LabelScheme(kidneys, (Region("kidneys", ("left kidney", "right kidney")),)).one_sided() == ()
 
 
 @pytest.mark.parametrize(("value", "dtype"), [(255, np.uint8), (256, np.uint16), (65_535, np.uint16)])

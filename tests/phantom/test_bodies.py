@@ -126,7 +126,7 @@ def test_scheme_is_coded_in_snomed():
     codes = {structure.name: structure.code.value for structure in TORSO.structures}
     assert codes["spine"] == "421060004"
     assert {structure.code.scheme for structure in TORSO.structures} == {"SCT"}
-    assert TORSO.lateral_pairs() == (("left kidney", "right kidney"),)
+    assert TORSO.one_sided() == ("left kidney", "right kidney")
 
 
 def test_a_case_takes_less_than_a_second():

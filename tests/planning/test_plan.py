@@ -126,6 +126,7 @@ def test_a_left_right_pair_switches_that_mirroring_off_and_says_so():
     assert mirror_axes(labels, "ASR", 3)[0] == (0, 1)
     assert mirror_axes(labels, "ASR", 2) == ((0, 1), ())
     assert mirror_axes(scheme("liver"), "RAS", 3) == ((0, 1, 2), ())
+    assert mirror_axes(scheme("left kidney", "liver"), "RAS", 3)[0] == (1, 2), "the right one would be taken for it"
 
 
 def test_default_budgets_differ_by_device():
