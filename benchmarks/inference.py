@@ -1,6 +1,6 @@
 """Predicting one CT, from file to file, on the CPU: medseg beside MONAI, TorchIO and nnU-Net.
 
-    pip install torchio && pip install --no-deps dynamic-network-architectures
+    pip install 'medseg[openvino]' torchio && pip install --no-deps dynamic-network-architectures
     python benchmarks/inference.py --nnunet-python /tmp/nnunet-venv/bin/python
     python -m venv /tmp/nnunet-venv && /tmp/nnunet-venv/bin/pip install nnunetv2 torch==2.13.0    # makes it
 
@@ -73,11 +73,12 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     case = torso(0, tuple(options.shape), SPACING)
     task = task_of(options, case, SPACING)
-    task["int8"] = integers_of(options.output / "int8", task, case)
+    ways = [way for way in WAYS if not options.only or way.name in options.only]
+    if any(way.settings.get("precision") == "int8" for way in ways):
+        task["int8"] = integers_of(options.output / "int8", task, case)
     bench = Bench(options.output, options.nnunet_python)
     bench.run("reference", task, "reference")
     reference = _labels(bench.labels("reference"))
-    ways = [way for way in WAYS if not options.only or way.name in options.only]
     found: dict[str, list[dict[str, float]]] = {way.name: [] for way in ways}
     equal: dict[str, float] = {}
     for _ in range(options.rounds):

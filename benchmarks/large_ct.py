@@ -1,6 +1,6 @@
 """A CT of 512 x 512 x 300 on two CPU cores: windows times the time of one, and everything else.
 
-    pip install --no-deps dynamic-network-architectures
+    pip install 'medseg[openvino]' && pip install --no-deps dynamic-network-architectures
     python benchmarks/large_ct.py --nnunet-python /tmp/nnunet-venv/bin/python
 
 So large a prediction takes hours in float32, so it is put together of measured parts: how many windows each engine

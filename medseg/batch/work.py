@@ -281,7 +281,7 @@ def open_worker(settings: WorkSettings, processes: int, index: int) -> StudyWork
 
 
 def model_digest(bundle: Path) -> str:
-    """Digest of a bundle's weights, configurations, facts and calibration: what its results depend on.
+    """Digest of what a bundle's results depend on; see ``model_files``.
 
     Raises:
         BundleError: If its members cannot be told.

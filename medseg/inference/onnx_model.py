@@ -68,9 +68,10 @@ class OnnxRunner(WindowByWindow):
     """
 
     def __init__(self, model: bytes) -> None:
-        self._session = _session(model)
-        name = self._session.get_inputs()[0].name
-        super().__init__(lambda window: self._session.run(None, {name: window})[0])
+        self._session = session = _session(model)
+        name = session.get_inputs()[0].name
+        # Not through self: in a cycle, the model would stay in memory until garbage is collected.
+        super().__init__(lambda window: session.run(None, {name: window})[0])
 
 
 def _session(model: bytes) -> Any:

@@ -99,5 +99,6 @@ class OpenVINORunner(WindowByWindow):
             "INFERENCE_PRECISION_HINT": "bf16" if amp_dtype is torch.bfloat16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._request = _core().compile_model(model, "CPU", hints).create_infer_request()
-        super().__init__(lambda window: self._request.infer([window])[0])
+        self._request = request = _core().compile_model(model, "CPU", hints).create_infer_request()
+        # Not through self: in a cycle, the model would stay in memory until garbage is collected.
+        super().__init__(lambda window: request.infer([window])[0])

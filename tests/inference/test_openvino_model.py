@@ -8,7 +8,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import gc, signal, threading
+import signal, threading
 import torch
 from medseg.inference.openvino_model import OpenVINORunner, openvino_model
 from medseg.inference.openvino_int8 import quantised
@@ -19,7 +19,7 @@ model = quantised(model, [torch.randn(shape[1:]).numpy()]) if {integers} else mo
 held = [OpenVINORunner(model)]
 held[0](torch.zeros(*shape))
 del model
-thread = threading.Thread(target=lambda: (held.clear(), gc.collect()))
+thread = threading.Thread(target=held.clear)
 thread.start()
 thread.join()
 seen = []
