@@ -48,7 +48,6 @@ def test_the_face_of_a_turned_head_is_found_and_nothing_else_changes(head):
     assert (changed & ~face).sum() / (~face).sum() < 0.01
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("what", ["noise", "a ball"])
 def test_what_is_no_head_is_refused(what):
     x, y, z = np.ogrid[:128, :128, :90]

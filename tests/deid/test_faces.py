@@ -153,7 +153,6 @@ def test_what_is_no_upright_head_is_refused(name):
         face_mask(Volume(array[np.newaxis], Geometry.from_spacing(array.shape, (4.0, 4.0, 4.0))))
 
 
-@pytest.mark.slow
 def test_a_head_on_its_head_is_refused():
     image, _, _ = head((8.0, 8.0, 8.0), np.eye(3))
     turned = np.ascontiguousarray(np.flip(image.array, 3))

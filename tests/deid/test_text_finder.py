@@ -96,7 +96,6 @@ def test_lines_in_small_images_are_found(finder):
     assert lines_found(finder, array, lines) == 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("height", "corner"), [(12, (1180, 900)), (90, (40, 40))])
 def test_small_and_large_lines_in_large_images_are_found(finder, height, corner):
     large = np.asarray(Image.fromarray(body("x-ray", np.random.default_rng(0))).resize((1700, 1600)))

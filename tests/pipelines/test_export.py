@@ -122,7 +122,6 @@ def test_integers_are_exported_for_openvino(trained, balls, tmp_path):
     assert (made.folder / "int8.json").is_file()
 
 
-@pytest.mark.slow
 def test_integers_that_cost_too_much_are_refused_with_the_figure(copied, balls, tmp_path, monkeypatch):
     torch.manual_seed(1)
     broken = configured_bundle(read_bundle(copied).config).members[0].network
