@@ -119,7 +119,7 @@ def _times(config: RunConfig, arguments: argparse.Namespace) -> Times:
     outputs = output_channels(scheme)
     state = new_state(config, outputs, process, dtype)
     plain = new_state(config, outputs, process, dtype).network.train()
-    loss = build_loss(config.loss, scheme.is_exclusive, None, deep_supervision=True).to(device)
+    loss = build_loss(config.loss, exclusive=scheme.is_exclusive, deep_supervision=True).to(device)
     stepper = Stepper(process, training, loss, state, dtype)
     batches = _batches(new_loader(config, _cases(config.sampling.patch), process), training.accumulate)
     kept = next(batches)

@@ -128,7 +128,8 @@ class TrainingSection(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 where the device computes in it natively, fp16 on older CUDA devices, else fp32."""
     validate_every: PositiveInt | None = None
-    """Epochs between validations; none spreads twelve of them evenly over the budget."""
+    """Epochs between validations; none spreads twelve of them evenly over the budget, fewer where they would take
+    more than a tenth of its minutes."""
     patience: PositiveInt | None = None
     """Stop after so many validations without a better mean Dice; goes best with `validate_every`."""
     class_weights: tuple[PositiveFloat, ...] | Literal["balanced", "inverse_frequency"] | None = None

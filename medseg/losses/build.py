@@ -37,17 +37,17 @@ from .tversky import FocalTverskyLoss, TverskyLoss
 
 def build_loss(
     section: LossSection,
-    exclusive: bool,  # noqa: FBT001
     class_weights: tuple[float, ...] | None = None,
     *,
+    exclusive: bool,
     deep_supervision: bool = False,
 ) -> nn.Module:
     """Loss module from its section.
 
     Args:
         section: Which loss, with its numbers.
-        exclusive: Whether classes exclude each other (softmax, class indices) or may overlap (sigmoid, multi-hot).
         class_weights: A weight for each output of the network, so background's first if exclusive; none is all ones.
+        exclusive: Whether classes exclude each other (softmax, class indices) or may overlap (sigmoid, multi-hot).
         deep_supervision: Whether the network gives a list of outputs, finest first.
 
     Returns:

@@ -280,9 +280,8 @@ def _start(run: Run, state: TrainState, *, resumed: bool) -> None:
 def _ingredients(run: Run, cases: Cases, amp_dtype: torch.dtype | None) -> Ingredients:
     config = run.config
     weights = None if run.parts.loss is not None else loss_weights(config, cases.training)
-    loss = run.parts.loss or build_loss(
-        config.loss, run.scheme.is_exclusive, weights, deep_supervision=config.network.deep_supervision
-    )
+    exclusive, supervised = run.scheme.is_exclusive, config.network.deep_supervision
+    loss = run.parts.loss or build_loss(config.loss, weights, exclusive=exclusive, deep_supervision=supervised)
     segment = partial(segment_prepared, config=config, scheme=run.scheme, amp_dtype=amp_dtype)
     validator = Validator(cases.validation, run.scheme, segment, run.process)
     watchers: list[Callback] = []

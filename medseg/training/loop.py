@@ -104,7 +104,8 @@ class Trainer:
             state.epoch += 1
             progress = self._progress(clock, state)
             with stopwatch.validation():
-                is_due = validation_is_due(self._section.validate_every, state.epoch, before, progress)
+                share = self._validation_share(total)
+                is_due = validation_is_due(self._section.validate_every, state.epoch, before, progress, share)
                 report = self._validate(state) if is_due else None
             state.elapsed_s = clock.elapsed_s
             with stopwatch.checkpoint():
@@ -193,6 +194,12 @@ class Trainer:
         """The same in every process, or one would stop and leave the others waiting; their clocks differ."""
         progress = clock.progress(state.step)
         return progress if self._section.budget.minutes is None else self._process.from_main(progress)
+
+    def _validation_share(self, spent: Spent) -> float:
+        """Of this sitting's time; the same in every process. Nothing where the budget does not hang on the clock."""
+        if self._section.budget.minutes is None:
+            return 0.0
+        return self._process.from_main(spent.validation / max(sum(spent.parts.values()), 1e-9))
 
     def _is_stale(self, state: TrainState) -> bool:
         return self._section.patience is not None and state.stale_validations >= self._section.patience

@@ -25,21 +25,26 @@ def learning_rate(section: OptimizerSection, progress: float) -> float:
 VALIDATIONS = 12
 """In a run that does not say how often to validate: a curve to look at, for a few per cent of the time."""
 
+VALIDATION_SHARE = 0.1
+"""Of a budget in minutes, where large cases would otherwise take much more of it from learning."""
 
-def validation_is_due(every: int | None, epoch: int, before: float, now: float) -> bool:
+
+def validation_is_due(every: int | None, epoch: int, before: float, now: float, share: float = 0.0) -> bool:
     """Whether to validate after an epoch that took the run from the progress ``before`` to ``now``, in [0, 1].
 
     Args:
-        every: Epochs between validations; None spreads ``VALIDATIONS`` of them over the budget.
+        every: Epochs between validations; None spreads ``VALIDATIONS`` of them over the budget, and leaves out those
+            that begin with more than ``VALIDATION_SHARE`` of the time spent on the ones before.
         epoch: Epochs done, this one included.
         before: Progress when the epoch began.
         now: Progress after it; the end is always validated.
+        share: Part of the time so far that validation took, in [0, 1]; 0 where results must not hang on the clock.
     """
     if now >= 1:
         return True
     if every is not None:
         return epoch % every == 0
-    return int(VALIDATIONS * now) > int(VALIDATIONS * before)
+    return int(VALIDATIONS * now) > int(VALIDATIONS * before) and share <= VALIDATION_SHARE
 
 
 class Clock:

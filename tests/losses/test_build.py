@@ -58,12 +58,12 @@ def test_the_section_s_numbers_reach_the_loss(section, make, exclusive):
     target = torch.randint(0, 2, (2, 6, 5) if exclusive else (2, 3, 6, 5), generator=torch.Generator().manual_seed(0))
     for weights in (None, WEIGHTS):
         expected = make(None if weights is None else torch.tensor(weights), exclusive=exclusive)
-        single = build_loss(section, exclusive, weights)
+        single = build_loss(section, weights, exclusive=exclusive)
         assert [*map(type, single.modules())] == [*map(type, expected.modules())]
         for progress in (1.0, 0.4):
             set_progress(single, progress)
             set_progress(expected, progress)
             torch.testing.assert_close(single(logits, target.byte()), expected(logits, target.byte()))
-        deep = build_loss(section, exclusive, weights, deep_supervision=True)
+        deep = build_loss(section, weights, exclusive=exclusive, deep_supervision=True)
         set_progress(deep, 0.4)
         torch.testing.assert_close(deep([logits], target.byte()), expected(logits, target.byte()))

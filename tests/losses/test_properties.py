@@ -59,7 +59,7 @@ def moved(array, order, axis=1):
 @given(batches())
 def test_it_is_finite_and_never_negative(section, given_batch):
     exclusive, logits, target = given_batch
-    loss = build_loss(section, exclusive)(logits.requires_grad_(), target)
+    loss = build_loss(section, exclusive=exclusive)(logits.requires_grad_(), target)
     loss.backward()
     assert torch.isfinite(logits.grad).all()
     assert -1e-5 <= loss.item() < float("inf")
@@ -69,7 +69,7 @@ def test_it_is_finite_and_never_negative(section, given_batch):
 @given(batches(absent=True))
 def test_it_is_finite_where_no_structure_is(section, given_batch):
     exclusive, logits, target = given_batch
-    build_loss(section, exclusive)(logits.requires_grad_(), target).backward()
+    build_loss(section, exclusive=exclusive)(logits.requires_grad_(), target).backward()
     assert torch.isfinite(logits.grad).all()
 
 
@@ -86,8 +86,9 @@ def test_it_does_not_matter_which_structure_comes_first(section, given_batch, or
             other[target == index + 1] = place
     else:
         other = moved(target, whole)
-    one = build_loss(section, exclusive, weights)(logits, target)
-    same = build_loss(section, exclusive, tuple(weights[index] for index in whole))(moved(logits, whole), other)
+    one = build_loss(section, weights, exclusive=exclusive)(logits, target)
+    moved_weights = tuple(weights[index] for index in whole)
+    same = build_loss(section, moved_weights, exclusive=exclusive)(moved(logits, whole), other)
     torch.testing.assert_close(same, one, rtol=1e-4, atol=1e-5)
 
 
@@ -97,7 +98,7 @@ def test_ignored_voxels_change_nothing(section, given_batch, seed):
     exclusive, logits, target = given_batch
     ignored = (target == 255)[:, None] if exclusive else target == 255
     noise = 9 * torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed))
-    loss = build_loss(section, exclusive, (0.5, 2.0, 3.0))
+    loss = build_loss(section, (0.5, 2.0, 3.0), exclusive=exclusive)
     torch.testing.assert_close(loss(torch.where(ignored, noise, logits), target), loss(logits, target))
 
 
@@ -106,7 +107,7 @@ def test_ignored_voxels_change_nothing(section, given_batch, seed):
 def test_mirrored_patches_cost_the_same(section, given_batch, last):
     exclusive, logits, target = given_batch
     axis = -1 if last else -2
-    loss = build_loss(section, exclusive)
+    loss = build_loss(section, exclusive=exclusive)
     torch.testing.assert_close(loss(logits.flip(axis), target.flip(axis)), loss(logits, target), rtol=1e-4, atol=1e-5)
 
 
@@ -116,7 +117,7 @@ def test_half_precision_costs_what_its_rounded_values_cost(section, exclusive):
     generator = torch.Generator().manual_seed(0)
     logits = (torch.randn(2, 3, 12, 12, 12, generator=generator) * 4).bfloat16()
     target = torch.randint(0, 2, (2, 12, 12, 12) if exclusive else (2, 3, 12, 12, 12), generator=generator).byte()
-    loss = build_loss(section, exclusive)
+    loss = build_loss(section, exclusive=exclusive)
     exact = loss(logits.float(), target)
     with torch.autocast("cpu", torch.bfloat16):
         half = loss(logits.requires_grad_(), target)
@@ -135,7 +136,7 @@ def test_a_network_that_learns_by_it_finds_the_structures(section, exclusive):
     target = target if exclusive else torch.stack([target == 1, target == 2, target > 0], 1).byte()
     logits = torch.zeros(1, 3, 12, 12, requires_grad=True)
     optimizer = torch.optim.Adam([logits], lr=0.3)
-    loss = build_loss(section, exclusive)
+    loss = build_loss(section, exclusive=exclusive)
     for _ in range(60):
         optimizer.zero_grad()
         loss(logits, target).backward()
@@ -157,7 +158,7 @@ def test_cuda_gives_what_the_cpu_gives(section, exclusive):
     gradients = []
     for device in ("cpu", "cuda"):
         free = logits.detach().to(device).requires_grad_()
-        loss = build_loss(section, exclusive, (0.5, 2.0, 3.0)).to(device)(free, target.to(device))
+        loss = build_loss(section, (0.5, 2.0, 3.0), exclusive=exclusive).to(device)(free, target.to(device))
         loss.backward()
         gradients.append((loss.detach().cpu(), free.grad.cpu()))
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)

@@ -137,7 +137,7 @@ def memorised(section, shape, steps=60) -> float:
     target = torch.stack([balls(shape, shift) for shift in (0, 3)])
     image = (target.float() + 0.2 * torch.randn(target.shape))[:, None]
     network = build_network(section, 1, 3).train()
-    loss = build_loss(DiceCESection(), True, None, deep_supervision=section.deep_supervision)
+    loss = build_loss(DiceCESection(), exclusive=True, deep_supervision=section.deep_supervision)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.02)
     for _ in range(steps):
         optimizer.zero_grad()

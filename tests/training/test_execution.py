@@ -94,7 +94,7 @@ def trained(folder, device=CPU, loss=None, **training) -> torch.Tensor:
     cases = [prepared_arrays(target, image=target + 0.1) for target in targets]
     process, scheme = Process(0, 1, device), label_scheme(config.labels)
     state = new_state(config, output_channels(scheme), process, None)
-    loss = loss or build_loss(config.loss, scheme.is_exclusive, None, deep_supervision=True)
+    loss = loss or build_loss(config.loss, exclusive=scheme.is_exclusive, deep_supervision=True)
     parts = Ingredients(new_loader(config, cases, process), loss.to(device), lambda _: report(0.5))
     return weights(Trainer(process, config.training, parts, folder).fit(state))
 

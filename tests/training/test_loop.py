@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import resource
+import time
 
 import pytest
 import torch
@@ -99,6 +100,26 @@ def test_the_best_averaged_weights_are_kept(tmp_path):
 def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     state = trainer(tmp_path, patience=1, validate_every=1, budget={"epochs": 50, "steps": 3}).fit(new_state())
     assert state.epoch == 2
+
+
+def test_slow_validations_leave_nine_tenths_of_the_minutes_for_learning(tmp_path, monkeypatch):
+    now = [0.0]
+    for clock in ("monotonic", "perf_counter"):
+        monkeypatch.setattr(time, clock, lambda: now[0])
+
+    class Second(nn.MSELoss):
+        def forward(self, logits, target):
+            now[0] += 1
+            return super().forward(logits, target)
+
+    def validate(_network):
+        now[0] += 60
+        return report(0.5)
+
+    witness = Witness()
+    minutes = {"budget": {"minutes": 20, "steps": 3}, "validate_every": None}
+    trainer(tmp_path, Second(), validate, witness, **minutes).fit(new_state())
+    assert len(witness.validations) == 3  # early, when they are a tenth of the time, and at the end; twelve else
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):

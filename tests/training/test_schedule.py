@@ -60,3 +60,10 @@ def test_validations_are_spread_over_the_budget(epochs: int):
 def test_validations_can_be_asked_for_by_the_epoch():
     due = [epoch for epoch in range(1, 9) if validation_is_due(3, epoch, (epoch - 1) / 8, epoch / 8)]
     assert due == [3, 6, 8]
+
+
+def test_validations_that_take_more_than_a_tenth_of_the_time_are_left_out():
+    assert not validation_is_due(None, 6, 0.45, 0.55, share=0.11)
+    assert validation_is_due(None, 6, 0.45, 0.55, share=0.1)
+    assert validation_is_due(None, 6, 0.95, 1.0, share=0.9)
+    assert validation_is_due(3, 6, 0.45, 0.55, share=0.9)
