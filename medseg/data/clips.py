@@ -69,7 +69,7 @@ def _is_picture(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         head = file.read(_HEAD)
-    return is_raster(head) and not head.endswith(b"DICM")  # the preamble of DICOM may be a TIFF's head (PS3.10 7.1)
+    return is_raster(head)
 
 
 def _order(path: Path) -> tuple[list[tuple[int, str]], str]:

@@ -32,8 +32,12 @@ _SAMPLE_FORMAT = 339
 
 
 def is_raster(head: bytes) -> bool:
-    """Whether a file that begins with ``head`` is PNG, JPEG or TIFF."""
-    return head.startswith(_MAGIC)
+    """Whether a file that begins with ``head``, of 132 bytes or more, is PNG, JPEG or TIFF.
+
+    A DICOM file whose preamble is the head of a TIFF (PS3.10, section 7.1) is none: what it says of grid and patient
+    counts.
+    """
+    return head.startswith(_MAGIC) and head[128:132] != b"DICM"
 
 
 def read_raster(path: Path) -> Volume:

@@ -57,6 +57,13 @@ class TestSniffing:
         assert sniff(tmp_path / "series") is Format.DICOM
         assert sniff(next((tmp_path / "series").iterdir())) is Format.DICOM
 
+    @pytest.mark.parametrize("preamble", [b"II*\0", b"MM\0*"])
+    def test_dicom_that_is_a_tiff_too(self, tmp_path, preamble):
+        write_series(tmp_path / "series")
+        path = next((tmp_path / "series").iterdir())
+        path.write_bytes(preamble.ljust(128, b"\0") + path.read_bytes()[128:])
+        assert sniff(path) is Format.DICOM
+
     @pytest.mark.parametrize(
         ("content", "message"),
         [
