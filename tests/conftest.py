@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,12 @@ from hypothesis import settings
 
 settings.register_profile("medseg", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("medseg")
+
+
+# Workers of pytest-xdist share the cores; with as many threads as cores in each, their networks take four times as
+# long. Set before torch is imported, and for the processes that tests start.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
