@@ -46,7 +46,9 @@ def _same_main() -> Iterator[None]:
     sys.modules["__main__"] = main
 
 
-@pytest.fixture(autouse=True)
-def _no_conversion_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test takes or leaves a network in the user's own folder."""
-    monkeypatch.setattr("medseg.inference.runtime_cache.cache_folder", lambda: None)
+@pytest.fixture(scope="session", autouse=True)
+def _no_conversion_kept() -> Iterator[None]:
+    """No test takes or leaves a network in the user's own folder, nor does what several tests share."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medseg.inference.runtime_cache.cache_folder", lambda: None)
+        yield

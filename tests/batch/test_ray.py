@@ -141,7 +141,6 @@ def test_workers_that_end_before_they_begin_end_the_job(nodes):
         list(RayEngine(batch_workers.dead, Limits(0), nodes.address).run(tasks_of(good("a"))))
 
 
-@pytest.mark.slow
 def test_a_node_is_killed_and_another_joins_and_every_study_ends_once(tmp_path, nodes, capfd):
     begun, flow = tmp_path / "tries", Flow()
     begun.mkdir()

@@ -36,7 +36,6 @@ def test_what_the_error_is_measured_on_is_told(medseg, config):
     assert "images that it learned from, as none validate" in done.out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "pretrain"])
 def test_only_the_first_process_talks(medseg, config, monkeypatch, command):
     monkeypatch.setattr("medseg.training.distributed.is_main_process", lambda: False)

@@ -20,10 +20,7 @@ from medseg.networks.build import build_network
 pytestmark = pytest.mark.filterwarnings("ignore")  # MONAI's own imports warn
 
 MOSTLY_QUICK = [
-    pytest.param(name, marks=pytest.mark.slow)
-    if name in ("swin_unetr", "mednext", "segresnet", "attention_unet")
-    else name
-    for name in NAMES
+    pytest.param(name, marks=pytest.mark.slow) if name in ("swin_unetr", "mednext") else name for name in NAMES
 ]
 
 each_network = pytest.mark.parametrize("name", NAMES)

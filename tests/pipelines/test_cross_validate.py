@@ -190,7 +190,9 @@ def test_a_run_that_was_killed_in_a_fold_goes_on_bit_by_bit(whole, config, tmp_p
     (tmp_path / "run.yaml").write_text(dump_config(config))
     run = tmp_path / "cut"
     command = [MEDSEG, "train", tmp_path / "run.yaml", "--folds", "2", "-o", run]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Networks that this user has converted before would compute in the place of torch.
+    home = os.environ | {"HOME": str(tmp_path)}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=home)
     checkpoint, deadline = run / "fold-1" / "last.pt", time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -213,7 +213,6 @@ def test_the_card_tells_of_it(trained):
     assert "outside of it nothing is outlined" in text
 
 
-@pytest.mark.slow
 def test_a_run_that_stopped_in_its_localiser_goes_on_bit_by_bit(trained, cases, tmp_path, monkeypatch):
     whole = module.fit
 
@@ -282,7 +281,6 @@ def test_another_localiser_is_another_run(trained, cases):
         train(other, trained.folder, resume=True)
 
 
-@pytest.mark.slow
 def test_each_fold_has_a_localiser_of_its_own_cases(cases, tmp_path):
     config = config_of(cases, epochs=4, steps=8)
     done = cross_validate(config, tmp_path / "run", FoldOptions(2))

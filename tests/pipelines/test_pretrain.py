@@ -188,7 +188,6 @@ def test_a_model_that_is_not_there_is_told(cases, source, tmp_path):
         train(flat, tmp_path / "run2")
 
 
-@pytest.mark.slow
 def test_a_run_is_resumed_with_the_model_that_it_began_with(cases, source, tmp_path):
     train(small_config(cases, **init(source)), tmp_path / "run")
     with pytest.raises(ConfigError, match="differs from this configuration in training"):

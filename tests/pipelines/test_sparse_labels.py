@@ -65,7 +65,6 @@ def cases(request, tmp_path) -> Path:
     return folder
 
 
-@pytest.mark.slow
 def test_a_part_of_the_labels_teaches_the_whole_structure(cases, tmp_path):
     structures = [{"name": "one", "value": 1}, {"name": "two", "value": 2}]
     tiny = run_config(
