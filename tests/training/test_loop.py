@@ -102,7 +102,7 @@ def test_patience_ends_a_run_that_gets_no_better(tmp_path):
     assert state.epoch == 2
 
 
-def test_slow_validations_leave_nine_tenths_of_the_minutes_for_learning(tmp_path, monkeypatch):
+def test_slow_validations_are_few_where_the_budget_is_in_minutes(tmp_path, monkeypatch):
     now = [0.0]
     for clock in ("monotonic", "perf_counter"):
         monkeypatch.setattr(time, clock, lambda: now[0])
@@ -119,7 +119,7 @@ def test_slow_validations_leave_nine_tenths_of_the_minutes_for_learning(tmp_path
     witness = Witness()
     minutes = {"budget": {"minutes": 20, "steps": 3}, "validate_every": None}
     trainer(tmp_path, Second(), validate, witness, **minutes).fit(new_state())
-    assert len(witness.validations) == 3  # early, when they are a tenth of the time, and at the end; twelve else
+    assert len(witness.validations) == 3  # the first, one once that is a tenth of the time, the last; else twelve
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
