@@ -4,8 +4,9 @@
 
 Every row trains the same network on the same cases for the same time, once a seed, and is scored on cases that no
 training saw: Dice, and lesions found or made up (a lesion is found if a predicted voxel lies on it). Each run leaves
-its scores in the output folder, so an interrupted benchmark goes on where it stopped. Rows are chosen by --rows; with
-little time and few cases it is quickly tried: --minutes 0.2 --seeds 1 --train 4 --test 2 --rows dice_ce dice.
+its scores in the output folder, so an interrupted benchmark goes on where it stopped; --processes 2 trains two at a
+time, each with half the threads. Rows are chosen by --rows; with little time and few cases it is quickly tried:
+--minutes 0.2 --seeds 1 --train 4 --test 2 --rows dice_ce dice.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import torch
 from record import record, table
+from side_by_side import side_by_side, threads_each
 
 from medseg.config.sections import RunConfig
 from medseg.core.labels import LabelScheme
@@ -93,11 +95,17 @@ def main() -> None:
     arguments = _arguments()
     share = _write_cohort(arguments)
     chosen = [row for row in ROWS if not arguments.rows or row.name in arguments.rows]
-    scores = {row: [_score(arguments, row, seed) for seed in range(arguments.seeds)] for row in chosen}
+    tasks = [_Task(arguments, row, seed) for seed in range(arguments.seeds) for row in chosen]
+    found = side_by_side(_score, tasks, arguments.processes)
+    scores = {row: found[index :: len(chosen)] for index, row in enumerate(chosen)}
     base = next((found for row, found in scores.items() if row.name == DEFAULT), None)
     text = table([_shown(row, found, base) for row, found in scores.items()])
-    told = f"{arguments.minutes:g} minutes a run, {arguments.seeds} seeds, {arguments.train} training cases, "
-    record("imbalance", f"{text}\n\n{told}{arguments.test} test cases, lesions fill {100 * share:.2f} % of the voxels")
+    told = (
+        f"{arguments.minutes:.3g} minutes a run, on {threads_each(arguments.processes)} of the threads, "
+        f"{arguments.seeds} seeds, {arguments.train} training cases, {arguments.test} test cases, "
+        f"lesions fill {100 * share:.2f} % of the voxels"
+    )
+    record("imbalance", f"{text}\n\n{told}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -108,6 +116,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--test", type=int, default=24)
     parser.add_argument("--share", type=float, default=0.001, help="of the voxels that lesions fill")
     parser.add_argument("--rows", nargs="*", choices=[row.name for row in ROWS], help="all, unless some are named")
+    parser.add_argument("--processes", type=int, default=1, help="that train side by side")
     parser.add_argument("--output", type=Path, default=Path("runs/imbalance"))
     return parser.parse_args()
 
@@ -130,8 +139,16 @@ def _write_cohort(arguments: argparse.Namespace) -> float:
     return statistics.mean(shares)
 
 
-def _score(arguments: argparse.Namespace, row: Row, seed: int) -> Score:
+@dataclass(frozen=True)
+class _Task:
+    arguments: argparse.Namespace
+    row: Row
+    seed: int
+
+
+def _score(task: _Task) -> Score:
     """Train and score, or read what an earlier sitting scored."""
+    arguments, row, seed = task.arguments, task.row, task.seed
     run = arguments.output / f"{row.name}-{seed}"
     file = run.with_suffix(".json")
     if not file.exists():

@@ -8,7 +8,8 @@ for every row; each seed draws other cases to be labelled from the rest, and 5 a
 random weights; from a model of another task (organs of generated bodies, with the same plan); from a pretraining on the
 images of all cases of the rest, whose labels are not looked at; and that with a frozen encoder for the first half. All
 trainings have the same budget, keep their last weights and choose no clean-up. What was interrupted goes on where it
-stopped. On a machine that others use too, --epochs and --pretrain-epochs (of 50 steps) are fairer than minutes.
+stopped; --processes 2 trains two at a time, each with half the threads. On a machine that others use too, --epochs and
+--pretrain-epochs (of 50 steps) are fairer than minutes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from record import record, table
+from side_by_side import side_by_side, threads_each
 
 from medseg.config.load import load_config
 from medseg.config.sections import DataSection, PostprocessingSection, RunConfig, SplitSection
@@ -72,12 +74,13 @@ def main() -> None:
         raise SystemExit(f"only {len(rest)} cases are left beside the {len(held)} that are scored")
     config = _planned(arguments, rest)
     rows = _rows(arguments, config, rest)
-    scores = {
-        (row.key, count, seed): _scores(arguments, config, row, _Draw(count, seed, _drawn(rest, count, seed), held))
+    tasks = {
+        (row.key, count, seed): _Task(arguments, config, row, _Draw(count, seed, _drawn(rest, count, seed), held))
         for seed in range(arguments.seeds)
         for count in counts
         for row in rows
     }
+    scores = dict(zip(tasks, side_by_side(_scores, tasks.values(), arguments.processes), strict=True))
     record("transfer", _said(arguments, rows, counts, scores), ("torch", "monai"))
 
 
@@ -87,6 +90,14 @@ class _Draw:
     seed: int
     labelled: list[str]
     held: list[str]
+
+
+@dataclass(frozen=True)
+class _Task:
+    arguments: argparse.Namespace
+    config: RunConfig
+    row: Row
+    draw: _Draw
 
 
 def _arguments() -> argparse.Namespace:
@@ -100,6 +111,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pretrain-epochs", type=int, default=None)
     parser.add_argument("--held-out", type=int, default=HELD_OUT)
     parser.add_argument("--split", type=Path, default=None)
+    parser.add_argument("--processes", type=int, default=1, help="that train side by side")
     parser.add_argument("-o", "--output", type=Path, default=Path("transfer"))
     return parser.parse_args()
 
@@ -173,16 +185,18 @@ def _drawn(rest: list[str], count: int, seed: int) -> list[str]:
     return [rest[n] for n in order[:count]]
 
 
-def _scores(arguments: argparse.Namespace, config: RunConfig, row: Row, draw: _Draw) -> NDArray[np.float64]:
+def _scores(task: _Task) -> NDArray[np.float64]:
     """Mean Dice of each held-out case."""
+    arguments, row, draw = task.arguments, task.row, task.draw
     folder = arguments.output / f"{row.key}-{draw.count}-{draw.seed}"
     done = folder / "held-out.json"
     if not done.exists():
-        _write_split(arguments.output / "split.json", draw.labelled, [])
-        where = DataSection(folder=arguments.data, split=SplitSection(file=arguments.output / "split.json"))
-        training = config.training.model_copy(update={"init": row.init, "seed": draw.seed})
+        split = arguments.output / f"split-{draw.count}-{draw.seed}.json"
+        _write_split(split, draw.labelled, [])
+        where = DataSection(folder=arguments.data, split=SplitSection(file=split))
+        training = task.config.training.model_copy(update={"init": row.init, "seed": draw.seed})
         changes = {"data": where, "training": training, "postprocessing": PostprocessingSection()}
-        bundle = train(config.model_copy(update=changes), folder, resume=True).bundle
+        bundle = train(task.config.model_copy(update=changes), folder, resume=True).bundle
         write_text(done, json.dumps(_held_out(arguments.data, bundle, draw.held)))
     return np.array(json.loads(done.read_text()))
 
@@ -237,8 +251,9 @@ def _said(
         )
     )
     return (
-        f"{table(lines)}\n\n{held} cases scored, {arguments.seeds} seeds, {short} a training, {long} the pretraining "
-        "and the other task's. Intervals: bootstrap over the cases."
+        f"{table(lines)}\n\n{held} cases scored, {arguments.seeds} seeds, {short} a training on "
+        f"{threads_each(arguments.processes)} of the threads, {long} the pretraining and the other task's. Intervals: "
+        "bootstrap over the cases."
     )
 
 
