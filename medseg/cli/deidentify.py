@@ -53,7 +53,7 @@ def deidentify(
     ] = None,
     accept: Annotated[
         Path | None,
-        typer.Option(help="List of series and instances whose pixels a person has reviewed.", show_default="none"),
+        typer.Option(help="List of series, instances and pictures that a person has reviewed.", show_default="none"),
     ] = None,
     lookup: Annotated[
         Path | None, typer.Option(help="Write the way back, sealed for a broker.", show_default="none")

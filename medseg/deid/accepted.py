@@ -9,11 +9,11 @@ from medseg.core.files import existing
 from medseg.core.pseudonyms import ProjectKey
 
 _LARGEST = 50_000_000
-_KINDS = ("series-", "instance-", "image-")
+_KINDS = ("series-", "instance-", "picture-")
 
 
 def read_accepted(path: Path, key: ProjectKey) -> frozenset[str]:
-    """The names in a list: one a line, of a series, an instance or an image file, as they stand in the quarantine.
+    """The names in a list: one a line, of a series, an instance or a picture, as they stand in the quarantine.
 
     Empty lines and what follows a ``#`` do not count; a suffix such as ``.dcm`` or ``.png`` may stay.
 
@@ -35,7 +35,7 @@ def read_accepted(path: Path, key: ProjectKey) -> frozenset[str]:
         name = line.partition("#")[0].strip().partition(".")[0]
         if name and not (name.startswith(_KINDS) and key.made_name(name)):
             raise InputError(
-                f"{path.name!r}, line {number}: no name of a series or instance under this project key; "
+                f"{path.name!r}, line {number}: no name of a series or instance or picture under this project key; "
                 "copy names such as series-0123456789abcdef from the quarantine"
             )
         names.add(name)

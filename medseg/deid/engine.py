@@ -176,11 +176,18 @@ class _Pass:
             if not is_private(number):
                 self._clean(dataset, number, element)
             elif number in safe:
-                self.counts[number, Action.KEEP] += 1
+                self._keep_private(dataset, number, element)
             else:
                 self._drop(dataset, number, element)
         self._encodings = encodings
         self._depth -= 1
+
+    def _keep_private(self, dataset: Dataset, tag: int, element: Element) -> None:
+        """Keep an element that the profile lists; of a sequence, what may stay of its items."""
+        action = Action.WALK if element.VR == "SQ" else Action.KEEP
+        self.counts[tag, action] += 1
+        if action is Action.WALK:
+            self._clean_items(dataset, tag, element, action)
 
     def _clean(self, dataset: Dataset, tag: int, element: Element) -> None:
         vr = effective_vr(tag, element.VR)

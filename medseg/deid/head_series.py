@@ -10,15 +10,15 @@ from medseg.config.deid import DeidProfile, Option
 from medseg.core.errors import DataError, DeidError
 from medseg.core.geometry import Geometry
 from medseg.io.dicom_file import DicomFile, read_dicom
-from medseg.io.dicom_instance import Instance, read_instance
-from medseg.io.dicom_series import arrange
+from medseg.io.dicom_geometry import stack_planes
+from medseg.io.dicom_instance import Image, Instance, read_instance
 
 from .faces import deface_series, is_head
 
-UNTOUCHED = "a head series with its face; the option clean_recognizable_visual_features takes faces out of 3D MR"
+UNTOUCHED = "a series that may show a face; the option clean_recognizable_visual_features takes it out of 3D MR"
 UNTOUCHED_IMAGE = "an image of the size of a head; nobody has looked whether it shows a face"
 NOT_TAKEN_OUT = "a head whose face could not be taken out"
-_MODALITIES = ("CT", "MR", "PT")
+_MODALITIES, _DECIMALS = ("CT", "MR", "PT"), 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,20 +62,27 @@ def _defaced(paths: Sequence[Path]) -> FaceStep:
 
 
 def _shows_head(paths: Sequence[Path]) -> bool:
-    """Whether the series shows a head; by the headers alone."""
+    """Whether the series shows a head, or may show one; by the headers alone."""
+    found = [one for path in paths if (one := _readable(path)) and one.identity.modality in _MODALITIES]
+    told = {(one.identity.modality, one.identity.body_part, one.identity.description) for one in found}
+    grid = _grid(found)
+    return any(is_head(modality, body_part, description, grid) for modality, body_part, description in sorted(told))
+
+
+def _readable(path: Path) -> Instance | None:
     try:
-        first = read_instance(paths[0])
-        if first is None or first.identity.modality not in _MODALITIES:
-            return False
-        instances = [first, *(one for path in paths[1:] if (one := read_instance(path)) is not None)]
+        return read_instance(path)
     except DataError:
-        return False  # files that cannot be read are held back for that
-    identity = first.identity
-    return is_head(identity.modality, identity.body_part, identity.description, _grid(instances))
+        return None  # files that cannot be read are held back for that
 
 
 def _grid(instances: Sequence[Instance]) -> Geometry | None:
+    """Of one image at each place, whatever time or echo it is of, with gaps where slices are missing."""
+    if len({instance.identity.frame_of_reference_uid for instance in instances}) != 1:
+        return None
+    planes = [plane for one in instances if isinstance(one.image, Image) for plane in one.image.planes]
+    places = {tuple(round(part, _DECIMALS) for part in (*one.position, *one.orientation)): one for one in planes}
     try:
-        return arrange(instances).geometry
+        return stack_planes(list(places.values()), fill_gaps=True).geometry if places else None
     except DataError:
         return None

@@ -3,7 +3,7 @@
 A series of CT, MR or PET shows a face if
 
 - its body part or its description names the head or something in it, in English, or often used German, French or
-  Spanish; or neither names a body part at all and the field of view is as large as a head;
+  Spanish; or neither names a body part at all and the field of view is as large as a head, or cannot be told;
 - its slices lie at most 3 mm apart and cover at least 30 mm, so that a surface can be made of them; or they are
   sagittal, each of which shows a profile, whatever their distance; or they make no volume of which that could be said;
 - the field of view is at least 80 mm wide in two directions.
@@ -52,14 +52,14 @@ def is_head(modality: str, body_part: str, description: str, grid: Geometry | No
         modality: As DICOM calls it.
         body_part: Body Part Examined, or empty.
         description: Of the series, or empty.
-        grid: Of the volume; None if the series is no single volume.
+        grid: Of the volume, with gaps filled; None if the series makes none.
     """
     if modality not in _MODALITIES:
         return False
     if any(_names_head(word) for word in _words(f"{body_part} {description}")):
         return grid is None or _shows_face(grid)
     has_no_part = "".join(_words(body_part)) in _NO_PART
-    return has_no_part and grid is not None and _is_head_sized(grid) and _shows_face(grid)
+    return has_no_part and (grid is None or (_is_head_sized(grid) and _shows_face(grid)))
 
 
 def _words(text: str) -> list[str]:

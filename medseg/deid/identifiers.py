@@ -7,7 +7,7 @@ A search for everything would find something in every study: a name of three let
   Japanese or Korean characters; all groups, in every reading of the bytes;
 - numbers of patient, order, report and so on: from four characters; mere digits from six, but for patient and
   accession numbers; also without separators and leading zeros;
-- dates, spelled as DICOM, ISO and people do; times are left out, and dates that the release holds on purpose;
+- dates, spelled as DICOM, ISO, Exif and people do; times are left out, and dates that the release holds on purpose;
 - UIDs, but for those of the standard, and those as short as a version number;
 - contacts, institutions, devices: their lines; of institutions also the words;
 - free text, file names and header fields of other formats: whole lines from eight characters, and their words from six;
@@ -40,7 +40,10 @@ _SHORTEST, _SHORTEST_NUMBER, _SHORTEST_LINE, _SHORTEST_UID = 4, 6, 8, 10
 _SHORTEST_UID_IN_TEXT = 14  # version numbers are shorter
 _SHORT_NUMBERS = frozenset({0x00100020, 0x00101000, 0x00080050})  # patient IDs, accession number
 _DATE = re.compile(r"(\d{4})([.\-/]?)(\d\d)\2(\d\d)")
-_SPELLINGS = ("%Y%m%d", "%Y-%m-%d", "%Y.%m.%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
+_SPELLINGS = (
+    *("%Y%m%d", "%Y-%m-%d", "%Y.%m.%d", "%Y/%m/%d", "%Y:%m:%d"),
+    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y"),
+)
 _FIRST_YEAR, _LAST_YEAR = 1850, 2100
 _NO_DATES = frozenset({"19000101", "19700101", "20000101"})
 _UID = re.compile(r"(?<![\d.])[0-2](\.\d+){3,}")

@@ -73,6 +73,14 @@ def image_suffix(source: Path) -> str:
     raise ReadError(_refusal(head))
 
 
+def read_with(path: Path) -> tuple[Path, ...]:
+    """The ``.img`` that is read with an image if that is the ``.hdr`` of a pair, by its name."""
+    try:
+        return (second_half(path),)
+    except ReadError:
+        return ()
+
+
 def is_part_of_pair(path: Path) -> bool:
     """Whether a file is the ``.img`` of a pair, which is cleaned together with its ``.hdr``."""
     name = path.name.removesuffix(".gz")

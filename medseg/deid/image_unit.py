@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path, PurePath
 
 from PIL import Image
 
 from medseg.config.deid import Option
-from medseg.core.errors import DataError, DeidError, InputError, OutputError
+from medseg.core.errors import DataError, DeidError, InputError, OutputError, ReadError
 from medseg.core.files import atomic_file
 from medseg.core.messages import redacted
 from medseg.io.formats import image_stem, read_volume, write_volume
 
+from .data_sets import data_set_of, patient_of
 from .faces import deface_volume
-from .file_names import safe_target, subject_label, subject_pseudonym, taken_from
+from .file_names import safe_target, subject_label, taken_from
 from .head_series import NOT_TAKEN_OUT, UNTOUCHED_IMAGE
 from .identifiers import identifiers_of
 from .image_cleaned import ImageCleaned
-from .image_files import clean_image, image_suffix
+from .image_files import clean_image, image_suffix, read_with
 from .index import Index
-from .names import file_name_of
+from .names import file_name_of, picture_name_of
 from .output import HELD, RELEASE
 from .picture_search import search_image
 from .pixels import PixelResult
@@ -67,6 +70,11 @@ class ImageTask:
         return (*self.images, *self.sidecars)
 
     @property
+    def sources(self) -> tuple[Path, ...]:
+        """All files that the result depends on: those, and the second halves of pairs."""
+        return (*self.paths, *chain.from_iterable(map(read_with, self.images)))
+
+    @property
     def files(self) -> int:
         """How many there are."""
         return len(self.paths)
@@ -81,7 +89,7 @@ def image_tasks(index: Index, job: Job) -> list[ImageTask]:
     groups: dict[tuple[str, ...], tuple[list[Path], list[Path]]] = {}
     for number, paths in enumerate((index.images, index.sidecars)):
         for path in paths:
-            groups.setdefault(_group(_relative(job, path)), ([], []))[number].append(path)
+            groups.setdefault(_group(_relative(job, path), job), ([], []))[number].append(path)
     return [
         ImageTask(job.key.name(_UNIT, "/".join(group)), _patient(group, job), tuple(images), tuple(sidecars), job)
         for group, (images, sidecars) in sorted(groups.items())
@@ -167,7 +175,7 @@ class _Run:
         if is_image:
             cleaned = clean_image(path, staged, self._vocabulary.clean)
             self._note(cleaned.taken)
-            self._look(staged, cleaned)
+            self._look(path, staged, cleaned)
         else:
             outcome = clean_sidecar(path, staged, self._rules())
             if isinstance(outcome, SidecarSkipped):
@@ -177,28 +185,28 @@ class _Run:
         self._note(taken_from(relative, target))
         self._staged.append(_Staged(path, target, is_image))
 
-    def _look(self, staged: Path, cleaned: ImageCleaned) -> None:
+    def _look(self, source: Path, staged: Path, cleaned: ImageCleaned) -> None:
         """Refuse an image that may show a text or a face which nobody has taken out."""
         try:
-            self._look_for_text(staged, cleaned)
+            self._look_for_text(source, staged, cleaned)
             if cleaned.may_show_face:
                 self._look_for_face(staged)
         except DeidError:
-            held = self._folder / HELD / f"{staged.name}"
+            held = self._folder / HELD / f"{self._pseudonym(source)}{staged.name.removeprefix(image_stem(staged))}"
             held.parent.mkdir(parents=True, exist_ok=True)
             staged.replace(held)
             raise
 
-    def _look_for_text(self, staged: Path, cleaned: ImageCleaned) -> None:
+    def _look_for_text(self, source: Path, staged: Path, cleaned: ImageCleaned) -> None:
         profile = self._job.profile
-        is_reviewed = image_stem(staged) in self._job.accepted
+        is_reviewed = bool(self._job.accepted) and self._pseudonym(source) in self._job.accepted
         found = search_image(
             staged, profile.text_search, finder_for(profile), is_suspect=cleaned.may_show_text, is_reviewed=is_reviewed
         )
         self._ledger.pixels[found.result.value] += 1
         if found.result is PixelResult.DOUBTFUL:
             if found.preview is not None:
-                with atomic_file(self._folder / HELD / f"{image_stem(staged)}-preview.png") as partial:
+                with atomic_file(self._folder / HELD / f"{self._pseudonym(source)}-preview.png") as partial:
                     Image.fromarray(found.preview).save(partial, format="PNG")
             raise DeidError(found.reason)
 
@@ -223,7 +231,7 @@ class _Run:
             hits = [*search.hits(_DIGITS.sub("", str(one.target)).encode()), *search.hits(staged.read_bytes())]
             if hits:
                 self._hold(one.source, str(hits[0]))
-                held = self._folder / HELD / f"{file_name_of(self._job.key, self._name(one.source))}{staged.suffix}"
+                held = self._folder / HELD / f"{self._pseudonym(one.source)}{staged.suffix}"
                 held.parent.mkdir(parents=True, exist_ok=True)
                 staged.replace(held)
             else:
@@ -241,8 +249,14 @@ class _Run:
         return SidecarRules(self._job.key, self._vocabulary, days, keeps)
 
     def _hold(self, source: Path, reason: str) -> None:
-        name = self._name(source)
-        self._ledger.hold(file_name_of(self._job.key, name), reason, name)
+        self._ledger.hold(self._pseudonym(source), reason, self._name(source))
+
+    def _pseudonym(self, source: Path) -> str:
+        """Of a file in the quarantine; that of an image tells its content, for a person accepts what she has seen."""
+        if source in self._task.images:
+            with contextlib.suppress(ReadError):
+                return picture_name_of(self._job.key, self._name(source), (source, *read_with(source)))
+        return file_name_of(self._job.key, self._name(source))
 
     def _name(self, source: Path) -> str:
         return _relative(self._job, source)
@@ -251,12 +265,12 @@ class _Run:
         self._taken.update(dict.fromkeys(taken))
 
 
-def _group(relative: str) -> tuple[str, ...]:
-    """What a file belongs to: the subject that its path names, or the folder and the name without endings."""
+def _group(relative: str, job: Job) -> tuple[str, ...]:
+    """What a file belongs to: the subject of a data set that its path names, or folder and name without endings."""
     path = PurePath(relative)
     label = subject_label(path)
     if label is not None:
-        return ("subject", label)
+        return ("subject", *data_set_of(path, job.key), label)
     if path.name == _DESCRIPTION or path.name.startswith("participants"):
         return ("data set", str(path.parent))
     stem = image_stem(Path(path.name))
@@ -264,7 +278,7 @@ def _group(relative: str) -> tuple[str, ...]:
 
 
 def _patient(group: tuple[str, ...], job: Job) -> str:
-    return subject_pseudonym(group[1], job.key) if group[0] == "subject" else ""
+    return patient_of(group[1:-1], group[-1], job.key) if group[0] == "subject" else ""
 
 
 def _series(target: PurePath) -> SeriesRecord:

@@ -12,13 +12,14 @@ from .picture_parts import PictureParts, check_picture_size
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _STANDALONE = (0x01, *range(0xD0, 0xD8))
-_FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
-_TABLES = (0xC4, 0xCC, 0xDB, 0xDC, 0xDD)
-_SCAN, _LAST, _APP_0, _APP_14 = 0xDA, 0xD9, 0xE0, 0xEE
+_FRAME_LS = 0xF7
+_FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), _FRAME_LS)
+_TABLES = (0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xF8)
+_SCAN, _LAST, _APP_0, _APP_8, _APP_14 = 0xDA, 0xD9, 0xE0, 0xE8, 0xEE
 
 
 def split_jpeg(data: bytes) -> PictureParts:
-    """What stays and what goes of a JPEG file (ISO/IEC 10918-1, annex B).
+    """What stays and what goes of a JPEG or JPEG-LS file (ISO/IEC 10918-1, annex B, and 14495-1, annex C).
 
     Raises:
         ReadError: If it is damaged or too large.
@@ -46,7 +47,7 @@ class _Segment(NamedTuple):
 
 
 def _segments(data: bytes) -> Iterator[_Segment]:
-    position = len(_START)
+    position, stuffed = len(_START), 0
     while True:
         marker, position = _marker(data, position)
         if marker == _LAST:
@@ -57,7 +58,8 @@ def _segments(data: bytes) -> Iterator[_Segment]:
         end = position + int.from_bytes(data[position : position + 2], "big")
         if end - position < 2 or end > len(data):
             raise ReadError("truncated or damaged; a segment has no end")
-        following = _scan_end(data, end) if marker == _SCAN else end
+        stuffed = 0x7F if marker == _FRAME_LS else stuffed
+        following = _scan_end(data, end, stuffed) if marker == _SCAN else end
         yield _Segment(marker, data[position + 2 : end], data[end:following])
         position = following
 
@@ -84,17 +86,19 @@ def _needed(segment: _Segment) -> bytes | None:
         return content
     if marker == _APP_0 and content.startswith(b"JFIF\0") and len(content) >= 14:
         return content[:12] + b"\0\0"  # no preview
+    if marker == _APP_8 and content.startswith(b"mrfx"):
+        return content[:5]  # how JPEG-LS mixed the colours
     if marker == _APP_14 and content.startswith(b"Adobe"):
         return content[:12]
     return None
 
 
-def _scan_end(data: bytes, position: int) -> int:
-    """Where the coded pixels end: at the first marker that is no restart."""
+def _scan_end(data: bytes, position: int, stuffed: int) -> int:
+    """Where the coded pixels end: at the first marker that is no restart, and above what is stuffed in after FF."""
     while True:
         position = data.find(b"\xff", position)
         if position < 0 or position + 1 >= len(data):
             raise ReadError("truncated or damaged; it has no end")
-        if data[position + 1] != 0 and data[position + 1] not in _STANDALONE[1:]:
+        if data[position + 1] > stuffed and data[position + 1] not in _STANDALONE[1:]:
             return position
         position += 2

@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,27 +47,34 @@ class OutputFolder:
         self.root, self.quarantine, self.staging = root, quarantine, staging
         found = (read_record(path) for path in sorted((root / HIDDEN).glob("*-*.json")))
         self.records: dict[str, UnitRecord] = {one.unit: one for one in found if one is not None}
+        self._owners = {path: one.unit for one in self.records.values() for path in one.paths}
 
     def publish(self, record: UnitRecord) -> None:
         """Put in place what a worker left in ``staging/<unit>``, instead of what an earlier run had there.
 
-        The record comes last: a run that is killed on the way does the unit again.
+        A record of all old and new paths comes first and the real one last: a run that is killed on the way does the
+        unit again, and leaves no file that no record knows. A unit that an earlier version drew otherwise, and that has
+        one of the paths, is withdrawn.
 
         Raises:
+            InputError: If a path leads out of the folder.
             OutputError: If it cannot be written.
         """
         staged = self.staging / record.unit
+        begun = self._begun(record)
+        others = {self._owners.get(path, record.unit) for path in record.paths} - {record.unit}
         with _writing(self.root):
-            self._withdraw(record.unit)
+            self._remember(begun)
+            for other in others:
+                self.withdraw(other)
+            self._take_out(record.unit, begun.paths)
             if (staged / HELD).is_dir():
                 self._quarantine(record.unit, staged / HELD)
             for relative in record.paths:
                 target = confined(self.root, relative)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                self._trash(target)
                 (staged / RELEASE / relative).replace(target)
-            write_record(self._record_path(record.unit), record)
-        self.records[record.unit] = record
+            self._remember(record)
         self.discard(record.unit)
 
     def withdraw(self, unit: str) -> None:
@@ -77,7 +84,9 @@ class OutputFolder:
             OutputError: If it cannot be removed.
         """
         with _writing(self.root):
-            self._withdraw(unit)
+            self._take_out(unit, self._paths(unit))
+            self._record_path(unit).unlink(missing_ok=True)
+        self.records.pop(unit, None)
 
     def discard(self, unit: str) -> None:
         """Remove what a worker left in staging."""
@@ -93,12 +102,35 @@ class OutputFolder:
             shutil.rmtree(self.quarantine)
         return sum(map(len, units.values()))
 
-    def _withdraw(self, unit: str) -> None:
-        self._record_path(unit).unlink(missing_ok=True)
-        old = self.records.pop(unit, None)
-        for relative in old.paths if old else ():
+    def _begun(self, record: UnitRecord) -> UnitRecord:
+        """What is true of a unit while its files are replaced; its stamps fit no input and no profile."""
+        paths = tuple(dict.fromkeys((*self._paths(record.unit), *record.paths)))
+        for relative in paths:
+            confined(self.root, relative)
+        return UnitRecord(
+            unit=record.unit,
+            patient=record.patient,
+            stamp="",
+            settings="",
+            origin=record.origin,
+            paths=paths,
+            files=record.files,
+        )
+
+    def _remember(self, record: UnitRecord) -> None:
+        write_record(self._record_path(record.unit), record)
+        self.records[record.unit] = record
+        self._owners.update(dict.fromkeys(record.paths, record.unit))
+
+    def _paths(self, unit: str) -> tuple[str, ...]:
+        """What is known to be here of a unit."""
+        return self.records[unit].paths if unit in self.records else ()
+
+    def _take_out(self, unit: str, paths: Iterable[str]) -> None:
+        for relative in paths:
             target = confined(self.root, relative)
             self._trash(target)
+            self._owners.pop(relative, None)
             with contextlib.suppress(OSError):  # the folder of a patient who has other studies stays
                 target.parent.rmdir()
         self._trash(self.quarantine / unit)

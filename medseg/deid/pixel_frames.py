@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, generate_frames
+from pydicom.encaps import encapsulate, generate_fragmented_frames
 from pydicom.pixels import get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
@@ -31,9 +31,11 @@ NATIVE = frozenset(map(str, (ImplicitVRLittleEndian, ExplicitVRLittleEndian, Exp
 """Transfer syntaxes whose pixels are not compressed; deflated ones are inflated when they are read."""
 _PIXELS, _OFFSETS, _LENGTHS = 0x7FE00010, 0x7FE00001, 0x7FE00002
 _IMAGE_TYPE, _PHOTOMETRIC, _PLANAR = 0x00080008, 0x00280004, 0x00280006
-_ALLOCATED, _STORED, _HIGH = 0x00280100, 0x00280101, 0x00280102
+_ALLOCATED, _STORED, _HIGH, _COUNT = 0x00280100, 0x00280101, 0x00280102, 0x00280008
 _LARGEST = 2**30
 _RLE_WORST, _RLE_SLACK = 2, 1024
+_STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51")
+_UNKNOWN_SYNTAX = "pixel data in a transfer syntax that cannot be decoded, such as video"
 _GREY, _COLOUR = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), "RGB"
 
 
@@ -83,7 +85,7 @@ def read_frames(file: DicomFile) -> Frames:
             representation = dataset.get_item(_PIXELS).VR or "OW"
             values, found = get_decoder(UID(syntax)).as_array(content, pixel_vr=representation, **options)
         else:
-            values, found = _decoded(dataset, content, syntax, options)
+            values, found = _decoded(file, options)
     photometric = str(found["photometric_interpretation"])
     if photometric not in (*_GREY, _COLOUR):
         raise ReadError("pixels in a colour space that is not read")
@@ -92,6 +94,23 @@ def read_frames(file: DicomFile) -> Frames:
     return Frames(
         _significant(shaped, options["bits_stored"]), photometric, options["bits_allocated"], options["bits_stored"]
     )
+
+
+def compressed_frames(file: DicomFile) -> Iterator[bytes]:
+    """The frames of compressed pixel data as they are stored.
+
+    Raises:
+        ReadError: If there are more than the data set says: what nobody decodes, nobody searches.
+    """
+    dataset, syntax = file.dataset, str(file.syntax)
+    if syntax not in DECODERS:
+        raise ReadError(_UNKNOWN_SYNTAX)
+    count, content = figure(dataset, _COUNT, 1), stored(dataset, dataset.get_item(_PIXELS))
+    for number, fragments in enumerate(_encoded_frames(dataset, content, count)):
+        is_one = len(fragments) == 1 if syntax == str(RLELossless) else not any(map(_begins, fragments[1:]))
+        if number == count or not is_one:
+            raise ReadError(f"pixel data holds more frames than the {count} that the data set says")
+        yield b"".join(fragments)
 
 
 def with_frames(file: DicomFile, frames: Frames, image_type: tuple[str, ...] | None = None) -> DicomFile:
@@ -147,7 +166,7 @@ def _options(dataset: Dataset) -> dict[str, Any]:
     options = {
         "rows": figure(dataset, 0x00280010, 0),
         "columns": figure(dataset, 0x00280011, 0),
-        "number_of_frames": figure(dataset, 0x00280008, 1),
+        "number_of_frames": figure(dataset, _COUNT, 1),
         "samples_per_pixel": samples,
         "photometric_interpretation": word(dataset, _PHOTOMETRIC),
         "pixel_representation": figure(dataset, 0x00280103, 0),
@@ -166,16 +185,15 @@ def _check(options: dict[str, Any], syntax: str) -> None:
     if options["samples_per_pixel"] not in (1, 3) or options["bits_allocated"] not in (1, 8, 16, 32):
         raise ReadError("pixels of a number of samples or bits that is not read")
     if syntax not in NATIVE and syntax not in DECODERS:
-        raise ReadError("pixel data in a transfer syntax that cannot be decoded, such as video")
+        raise ReadError(_UNKNOWN_SYNTAX)
 
 
-def _decoded(
-    dataset: Dataset, content: bytes, syntax: str, options: dict[str, Any]
-) -> tuple[NDArray[Any], dict[str, Any]]:
+def _decoded(file: DicomFile, options: dict[str, Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+    syntax = str(file.syntax)
     decoder, count = get_decoder(UID(syntax)), options["number_of_frames"]
     options = {**options, "number_of_frames": 1, "decoding_plugin": DECODERS[syntax]}
     frames, properties, decoded = np.empty(0), dict[str, Any](), 0
-    for decoded, frame in zip(range(1, count + 1), _compressed(dataset, content, count), strict=False):
+    for decoded, frame in enumerate(compressed_frames(file), start=1):
         _check_frame(frame, syntax, options)
         values, properties = decoder.as_array(encapsulate([frame], has_bot=False), index=0, **options)
         if decoded == 1:
@@ -186,11 +204,17 @@ def _decoded(
     return frames, properties
 
 
-def _compressed(dataset: Dataset, content: bytes, count: int) -> Iterator[bytes]:
+def _encoded_frames(dataset: Dataset, content: bytes, count: int) -> Iterator[tuple[bytes, ...]]:
+    """The fragments of each frame."""
     offsets = None
     if _OFFSETS in dataset and _LENGTHS in dataset:
         offsets = (stored(dataset, dataset.get_item(_OFFSETS)), stored(dataset, dataset.get_item(_LENGTHS)))
-    yield from generate_frames(content, number_of_frames=count, extended_offsets=offsets)
+    yield from generate_fragmented_frames(content, number_of_frames=count, extended_offsets=offsets)
+
+
+def _begins(fragment: bytes) -> bool:
+    """Whether an image begins with a fragment."""
+    return fragment.startswith(_STARTS)
 
 
 def _check_frame(frame: bytes, syntax: str, options: dict[str, Any]) -> None:

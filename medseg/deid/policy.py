@@ -8,6 +8,7 @@ from typing import Protocol
 from pydicom.datadict import dictionary_VR
 
 from medseg.config.deid import DeidProfile, Mode, Option, Unlisted
+from medseg.io.dicom_header import PIXEL_TAGS
 
 from .iod import attribute_type, patient_and_study_tags
 from .structured import CONTENT_SEQUENCES
@@ -162,7 +163,8 @@ class Policy:
         if vr in DATE_VRS:
             return self._unlisted_date(tag, place)
         if vr in BULK_VRS:
-            return Action.KEEP if tag in KEPT_BINARY else Action.REMOVE
+            is_searched = place.is_top or tag not in PIXEL_TAGS  # for text; pixels inside of sequences never are
+            return Action.KEEP if tag in KEPT_BINARY and is_searched else Action.REMOVE
         if vr == "AS":
             return Action.KEEP if Option.RETAIN_PATIENT_CHARACTERISTICS in self.options else Action.REMOVE
         return Action.KEEP if vr in NUMBER_VRS or vr in ("CS", "DS", "IS") else self.fallback(tag, place)

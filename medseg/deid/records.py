@@ -49,9 +49,11 @@ class UnitRecord(BaseModel):
     patient: str
     """Pseudonym of the patient; empty if that cannot be told."""
     stamp: str
-    """Changes with the input."""
+    """Changes with the input; empty while the files of the unit are being replaced."""
     settings: str
-    """Changes with the profile and the version."""
+    """Changes with the profile and the version; empty while the files of the unit are being replaced."""
+    origin: str = ""
+    """Pseudonym of the input whose paths tell images apart; empty for a study, which has a UID, and in old records."""
     paths: tuple[str, ...] = ()
     """What belongs to it in the output folder."""
     files: int
@@ -156,7 +158,8 @@ def write_record(path: Path, record: UnitRecord) -> None:
 
 
 def _line(root: Path, path: Path, *, dated: bool) -> str:
-    relative = path.relative_to(root) if path != root else Path(path.name)
+    is_below = path != root and path.is_relative_to(root)  # the input may be one file, and that the half of a pair
+    relative = path.relative_to(root) if is_below else Path(path.name)
     try:
         status = path.stat()
     except OSError:

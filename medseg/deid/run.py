@@ -26,7 +26,7 @@ from .workers import Died, Work, run_all
 
 KILLED = "the process was killed twice, for lack of memory or by a damaged file"
 REPORT, PAGE, TABLE = "deid_report.json", "deid_report.html", "manifest.csv"
-_REFUSED = "unreadable"
+_REFUSED, _ORIGIN = "unreadable", "origin"
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Run:
 
     def __init__(self, source: Input, results: OutputFolder, job: Job) -> None:
         self._source, self._results, self._job = source, results, job
+        self._origin = job.key.name(_ORIGIN, str(source.named.resolve()))
         self._failed: Counter[str] = Counter()
         self.unchanged = 0
 
@@ -61,7 +62,8 @@ class Run:
         """Do what has to be done, and write the report and the manifest.
 
         Raises:
-            InputError: If the folder holds studies made with other settings that are not in this input.
+            InputError: If the folder holds studies made with other settings that are not in this input, or images of
+                another input under the same names.
             OutputError: If results cannot be written.
         """
         tasks = self._tasks(index)
@@ -84,6 +86,8 @@ class Run:
     def _tasks(self, index: Index) -> list[StudyTask | ImageTask]:
         """What has to be done; studies that may not be released at all are held back at once."""
         tasks: list[StudyTask | ImageTask] = []
+        images = image_tasks(index, self._job)
+        self._check_origins(images)
         for study in index.studies:
             stamp = self._stamp(study.paths, [study.problem, *self._accepted(study), self._patient(study)])
             if self._is_done(study.name, stamp):
@@ -92,8 +96,8 @@ class Run:
                 self._hold_study(study, stamp)
             else:
                 tasks.append(StudyTask(study, stamp, self._job))
-        for task in image_tasks(index, self._job):
-            stamped = task.with_stamp(self._stamp(task.paths, sorted(self._job.accepted)))
+        for task in images:
+            stamped = task.with_stamp(self._stamp(task.sources, sorted(self._job.accepted)))
             if self._is_done(task.unit, stamped.stamp):
                 self.unchanged += 1
             else:
@@ -102,7 +106,8 @@ class Run:
 
     def _settle(self, task: StudyTask | ImageTask, result: UnitRecord | Failed | Died, progress: Progress) -> None:
         if isinstance(result, UnitRecord):
-            self._results.publish(result)
+            origin = self._origin if isinstance(task, ImageTask) else ""
+            self._results.publish(result.model_copy(update={"origin": origin}))
             return
         reason = KILLED if isinstance(result, Died) else result.reason
         self._failed[reason] += task.files
@@ -138,6 +143,16 @@ class Run:
             quarantined=ledger.reasons(),
         )
         self._results.publish(record)
+
+    def _check_origins(self, tasks: Iterable[ImageTask]) -> None:
+        """Refuse images that would take the place of others, because only paths below the input tell them apart."""
+        known = (self._results.records.get(task.unit) for task in tasks)
+        others = [one for one in known if one is not None and one.origin not in ("", self._origin)]
+        if others:
+            raise InputError(
+                f"{str(self._results.root)!r} holds images of another input, and {len(others)} of the names there are "
+                "names of this input too; name a new folder"
+            )
 
     def _check_others(self, index: Index, tasks: Iterable[StudyTask | ImageTask]) -> None:
         mine = {study.name for study in index.studies} | {task.unit for task in tasks}

@@ -1,4 +1,7 @@
-"""Private elements that a site vouches for (PS3.15 section E.3.10); all others go."""
+"""Private elements that a site vouches for (PS3.15 section E.3.10); all others go.
+
+The items of a private sequence are cleaned like those of any other, so one that cannot be looked into goes too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ from pydicom.dataset import Dataset
 
 from medseg.config.deid import SafePrivate
 
-from .elements import bare
+from .elements import bare, stored
+
+_UNKNOWN = ("", None, "UN")
+_ITEM = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 
 
 def safe_blocks(dataset: Dataset, safe: Sequence[SafePrivate]) -> frozenset[int]:
@@ -33,4 +39,6 @@ def safe_blocks(dataset: Dataset, safe: Sequence[SafePrivate]) -> frozenset[int]
 
 def _has_representation(dataset: Dataset, tag: int, representation: str) -> bool:
     element = dataset.get_item(tag)
+    if element.VR in _UNKNOWN and stored(dataset, element).startswith(_ITEM):
+        return False  # a sequence, which nobody has opened
     return element.VR in ("", None, representation) or not representation

@@ -49,7 +49,7 @@ class Job:
         root: Folder of the originals.
         staging: Folder for work in progress.
         settings: Stamp of the profile.
-        accepted: Series and instances whose pixels a person has reviewed.
+        accepted: Series, instances and pictures that a person has reviewed.
         proof: Whether to search the results.
     """
 

@@ -1,4 +1,4 @@
-"""Bits of the pixel cells that belong to no pixel, and bytes behind the last one: old overlays hid there.
+"""Bits of the pixel cells that belong to no pixel, and bytes beside the pixels: old overlays and comments hide there.
 
 PS3.5 section 8.1.1 leaves the bits outside of Bits Stored without a meaning. Until 2004 overlay planes were kept there,
 and whoever removes the attributes of group 60xx does not remove their bits.
@@ -6,6 +6,7 @@ and whoever removes the attributes of group 60xx does not remove their bits.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian
 
+from medseg.core.errors import ReadError
+
+from .coded_frames import with_bare_frames
 from .elements import stored, with_value
 from .header_values import figure, word, words
 from .pixel_frames import NATIVE, read_frames, shallow_copy, with_frames
@@ -29,19 +33,20 @@ _OVERLAY_BIT = 0x60000102
 
 
 def without_unused_bits(file: DicomFile) -> DicomFile:
-    """The object without bits in its pixel data that are not of the pixels; the same object if there are none.
+    """The object without bits and bytes in its pixel data that are not of the pixels; the same object if it has none.
 
-    Compressed pixels are decoded for this only if an overlay says that it lies in them.
+    Compressed pixels are decoded for this only if an overlay says that it lies in them, or if their frames cannot be
+    taken apart.
 
     Raises:
-        ReadError: If an element that describes the pixels is no number, or if compressed pixels that hold an overlay
-            cannot be decoded.
+        ReadError: If an element that describes the pixels is no number, there are more compressed frames than the data
+            set says, or if they have to be decoded and cannot.
     """
     dataset, syntax = file.dataset, str(file.syntax)
     if _PIXELS not in dataset:
         return file
     if syntax not in NATIVE:
-        return _decompressed(file) if has_embedded_overlay(dataset) else file
+        return _without_hidden_parts(file)
     element = dataset.get_item(_PIXELS)
     content = stored(dataset, element)
     cleaned = _without_hidden_bits(dataset, content, ">" if syntax == str(ExplicitVRBigEndian) else "<")
@@ -55,6 +60,13 @@ def without_unused_bits(file: DicomFile) -> DicomFile:
 def has_embedded_overlay(dataset: Dataset) -> bool:
     """Whether an overlay says that it lies in the bits of the pixel data (PS3.3 section C.9.2, before 2004)."""
     return any(figure(dataset, _OVERLAY_BIT | group << 16, 0) > 0 for group in range(0, 0x20, 2))
+
+
+def _without_hidden_parts(file: DicomFile) -> DicomFile:
+    if not has_embedded_overlay(file.dataset):
+        with contextlib.suppress(ReadError):
+            return with_bare_frames(file)
+    return _decompressed(file)
 
 
 def _decompressed(file: DicomFile) -> DicomFile:

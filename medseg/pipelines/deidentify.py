@@ -37,7 +37,7 @@ class DeidentifyOptions:
         key: File of the project key; None for the user's own.
         workers: Processes. With 0 the work is done in this one, which a file that crashes a decoder would end.
         quarantine: Folder for what is held back; None for one beside the output folder.
-        accepted: File with the names of series and instances whose pixels a person has reviewed, one a line.
+        accepted: File with the names of series, instances and pictures that a person has reviewed, one a line.
         lookup: File for the sealed table of pseudonyms and originals; None for no such table.
         broker: Public key of those who may open the table.
         proof: Whether to search the results for what was taken out.

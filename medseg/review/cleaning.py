@@ -19,13 +19,14 @@ from medseg.deid.boxes import Box
 from medseg.deid.descriptors import Vocabulary
 from medseg.deid.file_names import safe_target
 from medseg.deid.index import ARCHIVE, read_index
+from medseg.deid.names import picture_name_of
 from medseg.deid.records import SeriesRecord
 from medseg.io.studies import find_series
 from medseg.pipelines.deidentify import Deidentified, DeidentifyOptions, deidentify
 
 from .cleaning_held import HeldImage, digest_of, held_back
 from .cleaning_outlines import outlines_in, refers_to
-from .text_pictures import fill_boxes
+from .text_pictures import fill_boxes, is_dicom
 
 _ACCEPTED = "accepted.txt"
 _PACKED = "an archive inside an archive or folder; upload it by itself"
@@ -82,6 +83,8 @@ class CleanResult(BaseModel):
     held: tuple[HeldImage, ...] = ()
     notes: tuple[str, ...] = ()
     """What is left out, and what a person should know."""
+    accepted: tuple[str, ...] = ()
+    """Names of pictures that count as looked at: those of the request, and of image files with filled boxes."""
 
 
 def clean(request: CleanRequest, progress: Progress = SILENT) -> CleanResult:
@@ -91,10 +94,9 @@ def clean(request: CleanRequest, progress: Progress = SILENT) -> CleanResult:
         InputError: If there is nothing to clean.
         OutputError: If the disk is full.
     """
-    for name, boxes in request.blank.items():
-        fill_boxes(request.originals / name, [Box(*box) for box in boxes])
+    names = (*request.accepted, *_filled(request))
     accepted = request.output.with_name(_ACCEPTED)
-    write_text(accepted, "\n".join(request.accepted))
+    write_text(accepted, "\n".join(names))
     profile = request.profile.model_copy(update={"mode": Mode.RELEASE})
     options = DeidentifyOptions(
         profile=profile,
@@ -105,7 +107,15 @@ def clean(request: CleanRequest, progress: Progress = SILENT) -> CleanResult:
     )
     done = deidentify(request.originals, request.output, options, progress)
     key = load_key(request.key)
-    return _Sorter(request, done, key).result()
+    return _Sorter(request, done, key).result().model_copy(update={"accepted": names})
+
+
+def _filled(request: CleanRequest) -> Iterator[str]:
+    """Fill the boxes; the names of image files as they now are."""
+    for name, boxes in request.blank.items():
+        path = fill_boxes(request.originals / name, [Box(*box) for box in boxes])
+        if not is_dicom(path):
+            yield picture_name_of(load_key(request.key), str(path.relative_to(request.originals)), [path])
 
 
 class _Sorter:

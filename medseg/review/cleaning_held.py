@@ -107,11 +107,8 @@ def digest_of(path: Path) -> str:
 def _file(folder: Path, entry: Mapping[str, str], originals: Path, key: ProjectKey) -> _File:
     series, number = _series_of(originals / entry["source"], key)
     file = _File(series, entry["reason"], entry["source"], number)
-    if series:
-        name, picture = entry["name"], folder / f"{entry['name']}.png"
-    else:
-        picture = next(iter(folder.glob(f"*{_PREVIEW}.png")), folder / "none")
-        name = picture.stem.removesuffix(_PREVIEW)
+    name = entry["name"]
+    picture = folder / (f"{name}.png" if series else f"{name}{_PREVIEW}.png")
     found = [path for path in folder.glob(f"{name}.*") if image_stem(path) == name and path != picture]
     if not picture.exists() or not found:
         return file

@@ -15,7 +15,7 @@ from medseg.core.files import atomic_file
 from medseg.core.volume import Volume
 from medseg.deid.boxes import Box, covered
 from medseg.deid.image_files import image_suffix
-from medseg.deid.picture_search import as_seen, grey_planes
+from medseg.deid.picture_search import plane_count, seen_planes, ways_to_look
 from medseg.deid.pixel_frames import read_frames, with_frames
 from medseg.deid.pixel_views import Views
 from medseg.deid.study import read_object
@@ -35,7 +35,7 @@ def is_dicom(path: Path) -> bool:
 
 def count_planes(path: Path) -> int:
     """Pictures in an image file that is not DICOM."""
-    return as_seen(read_volume(path)).geometry.shape[2]
+    return plane_count(read_volume(path))
 
 
 def drawn(path: Path, index: int) -> Picture:
@@ -50,7 +50,7 @@ def drawn(path: Path, index: int) -> Picture:
         InputError: If there is no such picture.
     """
     if not is_dicom(path):
-        for number, plane in enumerate(grey_planes(as_seen(read_volume(path)))):
+        for number, plane in enumerate(seen_planes(read_volume(path))):
             if number == index:
                 return plane
         raise InputError(f"there is no picture {index + 1}")
@@ -93,8 +93,8 @@ def encoded(picture: Picture) -> bytes:
     return stream.getvalue()
 
 
-def fill_boxes(path: Path, boxes: Sequence[Box]) -> None:
-    """Fill boxes with black in each picture of a file, in its place; a picture in JPEG becomes one in PNG.
+def fill_boxes(path: Path, boxes: Sequence[Box]) -> Path:
+    """The file with boxes filled with black in each picture, in its place; a picture in JPEG becomes one in PNG.
 
     Args:
         path: A DICOM object or an image file.
@@ -106,11 +106,13 @@ def fill_boxes(path: Path, boxes: Sequence[Box]) -> None:
     """
     if is_dicom(path):
         _fill_object(path, boxes)
-        return
+        return path
     suffix = image_suffix(path).replace(".jpg", ".png")
     filled = _filled(read_volume(path), boxes)
     path.unlink()
-    write_volume(path.with_name(f"{path.name.partition('.')[0]}{suffix}"), filled)
+    target = path.with_name(f"{path.name.partition('.')[0]}{suffix}")
+    write_volume(target, filled)
+    return target
 
 
 def _fill_object(path: Path, boxes: Sequence[Box]) -> None:
@@ -123,10 +125,11 @@ def _fill_object(path: Path, boxes: Sequence[Box]) -> None:
 
 
 def _filled(volume: Volume, boxes: Sequence[Box]) -> Volume:
-    seen = as_seen(volume)
-    columns, rows = seen.geometry.shape[:2]
-    array = seen.array.copy()
-    array[:, covered(boxes, rows, columns).T] = array.min()
-    turned = Volume(array, seen.geometry, seen.channels)
-    codes = "".join(volume.geometry.axis_codes)
-    return turned if seen is volume else turned.reoriented(codes)
+    filled = volume
+    for codes in ways_to_look(volume.geometry):
+        seen = filled.reoriented(codes)
+        columns, rows = seen.geometry.shape[:2]
+        array = seen.array.copy()
+        array[:, covered(boxes, rows, columns).T] = array.min()
+        filled = Volume(array, seen.geometry, seen.channels).reoriented(volume.geometry.axis_codes)
+    return filled

@@ -183,7 +183,7 @@ class Upload:
         with _turn(watch), told():
             temporary.mkdir(mode=0o700, exist_ok=True)
             result = cleaning_process.clean_apart(request, temporary, watch)
-        self._accepted = request.accepted
+        self._accepted = result.accepted
         self.cases = tuple(
             uploaded_case(image, request.output, self.owner, self.key, self._names.get(_number(image.original), ""))
             for image in result.images

@@ -7,15 +7,17 @@ from medseg.core.pseudonyms import ProjectKey
 from medseg.deid.accepted import read_accepted
 
 KEY = ProjectKey(b"k" * 32)
-SERIES, INSTANCE, STUDY = (KEY.name(kind, "1.2") for kind in ("series", "instance", "study"))
+SERIES, INSTANCE, STUDY, PICTURE, IMAGE = (
+    KEY.name(kind, "1.2") for kind in ("series", "instance", "study", "picture", "image")
+)
 
 
 def test_names_one_a_line_with_comments(tmp_path):
-    (tmp_path / "ok.txt").write_text(f"# looked at today\n\n{SERIES}  # all of it\n{INSTANCE}.dcm\n")
-    assert read_accepted(tmp_path / "ok.txt", KEY) == {SERIES, INSTANCE}
+    (tmp_path / "ok.txt").write_text(f"# looked at today\n\n{SERIES}  # all of it\n{INSTANCE}.dcm\n{PICTURE}.png\n")
+    assert read_accepted(tmp_path / "ok.txt", KEY) == {SERIES, INSTANCE, PICTURE}
 
 
-@pytest.mark.parametrize("line", [STUDY, "series-0123456789abcdef", "1.2.840.1", "doe.dcm"])
+@pytest.mark.parametrize("line", [STUDY, IMAGE, "series-0123456789abcdef", "1.2.840.1", "doe.dcm"])
 def test_a_line_that_would_accept_nothing(tmp_path, line):
     (tmp_path / "ok.txt").write_text(f"{SERIES}\n{line}\n")
     with pytest.raises(InputError, match=r"'ok.txt', line 2: no name of a series or instance") as error:

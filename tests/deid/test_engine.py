@@ -146,6 +146,20 @@ def test_safe_private_attributes_stay_with_their_creator(clean):
     assert not [one for one in without if one.tag.is_private]
 
 
+def test_the_items_of_a_safe_private_sequence_are_cleaned(clean):
+    dataset = ct()
+    dataset.add_new(0x290010, "LO", "ACME GAIN")
+    inner = item(OperatorsName="Nettlebaum^Otto", ContentDate="20200101", Rows=3)
+    inner.add_new(0x00291002, "LO", "Nettlebaum")
+    dataset.add_new(0x291001, "SQ", Items([inner]))
+    safe = (SafePrivate(creator="ACME GAIN", group=0x29, element=1, representation="SQ"),)
+    output, cleaned = clean(dataset, Option.RETAIN_SAFE_PRIVATE, safe_private=safe)
+    (kept,) = output[0x291001].value
+    assert kept.Rows == 3
+    assert {"Nettlebaum", "20200101"} & set(str(output).replace("'", " ").replace("^", " ").split()) == set()
+    assert cleaned.counts[0x291001, Action.WALK] == 1
+
+
 def test_sequences_are_cleaned_at_every_depth_listed_or_not(clean):
     dataset = ct()
     inner = item(PatientName="Nettlebaum^Otto", Rows=3, SegmentLabel="Liver of Nettlebaum", InstitutionName="Nowhere")

@@ -201,7 +201,11 @@ def test_heads_are_known_by_their_header(modality, body_part, description, shape
 
 def test_a_head_that_is_no_volume_counts_as_one():
     assert is_head("MR", "HEAD", "", None)
-    assert not is_head("MR", "", "", None)
+    assert not is_head("MR", "CHEST", "", None)
+
+
+def test_what_may_be_a_head_counts_as_one():
+    assert is_head("MR", "", "t1 sag", None)
 
 
 def test_sagittal_slices_show_a_profile_however_far_apart():

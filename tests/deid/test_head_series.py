@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from deid_factories import write_study
+from deid_factories import change, write_study
+from dicom_factories import Grid
 
 from medseg.config.deid import DeidProfile, Option
 from medseg.core.errors import DeidError
@@ -65,8 +68,23 @@ def test_other_modalities_and_broken_files_are_not_asked_for(tmp_path, head):
     face_step([tmp_path / "text"], STRICT)
     paths = write_study(tmp_path / "b")
     paths[0].write_bytes(bytes(128) + b"DICM" + b"\x02\x00\x10\x00OB\x00\x00\xf0\xff\xff\xff" + b"x" * 70)
-    face_step(paths, STRICT)
+    face_step(paths[:1], STRICT)
     assert head == []
+    face_step(paths, STRICT)
+    assert len(head) == 1
+
+
+@pytest.mark.parametrize("broken", ["complete", "a slice missing", "two echoes", "uneven"])
+def test_the_face_of_a_head_that_nobody_named_does_not_hide_in_a_broken_series(tmp_path, broken):
+    sagittal = {"Modality": "MR", "SeriesDescription": "t1 sag", "ImageOrientationPatient": [0, 1, 0, 0, 0, -1]}
+    paths = write_study(tmp_path / "a", slices=Grid(80, 80, 60, (2.9, 2.9, 3.0)), BodyPartExamined=None, **sagittal)
+    for number, path in enumerate(paths):
+        place = 3.0 * number + (1.4 if broken == "uneven" and number > 40 else 0)
+        change(path, ImagePositionPatient=[place, 0, 0])
+    if broken == "two echoes":
+        paths += [Path(shutil.copy(path, tmp_path / path.name)) for path in paths]
+    del paths[20 : 21 if broken == "a slice missing" else 20]
+    assert face_step(paths, DeidProfile(quarantine_faces="quarantine")).problem == UNTOUCHED
 
 
 def test_a_face_that_was_taken_out_is_claimed(tmp_path, head, defaced):

@@ -67,11 +67,13 @@ def test_without_a_part_the_field_of_view_decides():
         assert is_head("MR", part, "t1", grid())
     assert not is_head("MR", "", "t1", grid((400, 400, 200)))
     assert not is_head("MR", "", "t1", grid((140, 140, 100)))
-    assert not is_head("MR", "", "t1", None)
 
 
-def test_a_series_that_is_no_volume_counts_if_it_is_named_so():
+def test_a_series_that_is_no_volume_counts_unless_another_part_is_named():
     assert is_head("MR", "BRAIN", "localizer", None)
+    assert is_head("MR", "", "t1", None)
+    assert not is_head("MR", "KNEE", "t1", None)
+    assert not is_head("US", "", "t1", None)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from pathlib import PurePath
 
 import nibabel
 import numpy as np
@@ -12,7 +14,8 @@ from medseg.config.deid import DeidProfile, Option
 from medseg.core.errors import DeidError, OutputError
 from medseg.core.volume import Volume
 from medseg.deid import image_unit
-from medseg.deid.file_names import subject_pseudonym
+from medseg.deid.descriptors import Vocabulary
+from medseg.deid.file_names import safe_target, subject_pseudonym
 from medseg.deid.head_series import NOT_TAKEN_OUT, UNTOUCHED_IMAGE
 from medseg.deid.image_unit import clean_images, image_tasks
 from medseg.deid.index import read_index
@@ -57,9 +60,9 @@ def head(path):
     return path
 
 
-def small(path):
+def small(path, spacing=1.0):
     path.parent.mkdir(parents=True, exist_ok=True)
-    image = nibabel.Nifti1Image(np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6) * 9, np.eye(4))
+    image = nibabel.Nifti1Image(np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6) * 9, np.diag([spacing] * 3 + [1]))
     image.header["descrip"] = b"Winterbottom"
     nibabel.save(image, path)
     return path
@@ -76,6 +79,16 @@ def test_a_subject_is_one_unit_and_other_files_go_by_their_names(tmp_path, sourc
     one, other = (subject_pseudonym(label, KEY) for label in "ab")
     assert found == sorted([(one, 3), (other, 1), ("", 2), ("", 1), ("", 1)])
     assert len({task.unit for task in tasks(tmp_path)}) == 5
+
+
+def test_one_label_in_two_data_sets_is_two_patients(tmp_path, source):
+    folders = ("sub-1/anat", "derivatives/prep/sub-1", "rawdata/sub-1", "imagesTr")
+    for folder in (*folders, *(f"ds1/{folder}" for folder in folders), "ds2/sub-1/anat"):
+        small(source / folder / "sub-1_T1w.nii.gz")
+    small(source / safe_target(PurePath("ds1/rawdata/sub-1/sub-1_T2w.nii.gz"), KEY, Vocabulary.load(())))
+    found = Counter(task.patient for task in tasks(tmp_path) for _ in task.paths)
+    assert found.pop(subject_pseudonym("1", KEY)) == 4
+    assert sorted(found.values()) == [1, 5]
 
 
 def test_labels_are_released_but_are_no_images_of_the_manifest(tmp_path, source):
@@ -128,7 +141,7 @@ def test_an_image_that_may_show_a_face(tmp_path, source, monkeypatch, profile, q
     (record,) = clean(tmp_path, profile=profile)
     assert (record.quarantined, record.notes) == (quarantined, notes)
     assert record.released == 1 - len(quarantined)
-    held = list((tmp_path / "s").glob("*/held/image-*.nii.gz"))
+    held = list((tmp_path / "s").glob("*/held/picture-*.nii.gz"))
     assert len(held) == len(quarantined)
 
 
@@ -182,6 +195,32 @@ def test_a_doubt_without_a_picture_is_a_doubt(tmp_path, source, monkeypatch):
     assert sorted(path.suffix for path in (tmp_path / "s" / record.unit / "held").iterdir()) == [".gz", ".json"]
 
 
+def test_who_accepts_a_picture_accepts_that_one_alone(tmp_path, source, monkeypatch):
+    asked = []
+
+    def search(path, *_, is_reviewed, **__):
+        asked.append(is_reviewed)
+        return Searched(PixelResult.REVIEWED if is_reviewed else PixelResult.DOUBTFUL, "a doubt")
+
+    monkeypatch.setattr(image_unit, "search_image", search)
+    for folder in ("DOE", "ROE"):
+        small(source / folder / "1.nii.gz")
+    clean(tmp_path)
+    (why,) = [
+        why
+        for path in (tmp_path / "s").glob("*/held/why.json")
+        for why in json.loads(path.read_text())
+        if "DOE" in why["source"]
+    ]
+    assert list((tmp_path / "s").glob(f"*/held/{why['name']}.nii.gz"))
+    accepted = frozenset({why["name"]})
+    asked.clear()
+    assert sum(record.released for record in clean(tmp_path, accepted=accepted)) == 1
+    assert sorted(asked) == [False, True]
+    small(source / "DOE" / "1.nii.gz", spacing=2.0)
+    assert sum(record.released for record in clean(tmp_path, accepted=accepted)) == 0
+
+
 def test_two_files_that_would_get_one_name_are_not_mixed(tmp_path, source, monkeypatch):
     small(source / "a" / "scan.nii.gz")
     small(source / "a" / "scan.nii")
@@ -209,6 +248,15 @@ def test_a_full_disk_ends_the_job_and_other_errors_the_unit(tmp_path, source, mo
     (failed,) = clean(tmp_path)
     assert isinstance(failed, Failed)
     assert (failed.files, failed.reason) == (1, "unexpected MemoryError")
+
+
+def test_the_result_depends_on_both_halves_of_a_pair(tmp_path, source):
+    nibabel.save(nibabel.Nifti1Pair(np.zeros((3, 4, 5), np.int16), np.eye(4)), source / "brain.img")
+    small(source / "scan.nii.gz")
+    pair, scan = sorted(tasks(tmp_path), key=lambda task: task.images)
+    assert [path.name for path in pair.sources] == ["brain.hdr", "brain.img"]
+    assert pair.files == 1
+    assert scan.sources == scan.paths
 
 
 def test_a_file_may_be_the_whole_input(tmp_path, source):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +108,47 @@ def test_an_unfinished_run_leaves_nothing_of_what_it_had_not_proven(places):
         assert [path.name for path in places[0].glob(".deid/staging-*")] == [results.staging.name]
 
 
+def test_a_run_that_is_killed_leaves_no_file_that_no_record_knows(places, monkeypatch):
+    out, new, move = places[0], ("patient-1/a.nii", "patient-1/b.nii"), Path.replace
+
+    def killed(path, target):
+        if path.name == "b.nii":
+            raise KeyboardInterrupt
+        return move(path, target)
+
+    with claimed(*places, "abc") as results:
+        stage(results)
+        results.publish(record())
+        stage(results, released=new)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                results.publish(record(paths=new))
+    with claimed(*places, "abc") as results:
+        left = results.records["study-1"]
+        assert (left.stamp, left.settings, set(left.paths)) == ("", "", {"patient-1/study-1", *new})
+        with monkeypatch.context() as patch:
+            patch.setattr("medseg.deid.output.shutil.move", lambda path, _: killed(path.with_name("b.nii"), out))
+            with pytest.raises(KeyboardInterrupt):
+                results.withdraw("study-1")
+    with claimed(*places, "abc") as results:
+        results.withdraw("study-1")
+    assert content(out) == [".deid/run.json"]
+
+
+def test_a_unit_that_an_earlier_version_drew_otherwise_goes(places):
+    parts = ("patient-1/a.nii", "patient-1/b.nii")
+    with claimed(*places, "abc") as results:
+        stage(results, "images-1", parts)
+        results.publish(record("images-1", parts))
+    with claimed(*places, "abc") as results:
+        for unit, part in zip(("images-2", "images-3"), parts, strict=True):
+            stage(results, unit, (part,))
+            results.publish(record(unit, (part,)))
+        assert set(results.records) == {"images-2", "images-3"}
+    assert [name for name in content(places[0]) if "images-1" in name or name in parts] == list(parts)
+
+
 def test_a_record_that_points_elsewhere_moves_nothing(places, tmp_path):
     (tmp_path / "precious").write_text("")
     with claimed(*places, "abc") as results:
@@ -163,10 +205,14 @@ def test_a_disk_that_fails_is_one_sentence(places, monkeypatch, error, words):
     with claimed(*places, "abc") as results:
         stage(results)
 
-        def fail(*_):
-            raise error
+        move = Path.replace
 
-        monkeypatch.setattr("pathlib.Path.replace", fail)
+        def fail(path, target):
+            if "release" in path.parts:
+                raise error
+            return move(path, target)
+
+        monkeypatch.setattr(Path, "replace", fail)
         with pytest.raises(OutputError, match=f"cannot write results to 'out': {words}"):
             results.publish(record())
-    assert "study-1.json" not in str(content(places[0]))
+    assert content(places[0]) == [".deid/run.json", ".deid/study-1.json"]

@@ -25,6 +25,14 @@ class Finder:
         return ["box"] if image[0, 0] > 250 and image[-1, -1] < 5 else []
 
 
+class Colours(Finder):
+    """Finds nothing."""
+
+    def find(self, image):
+        self.seen.append(image)
+        return []
+
+
 def write(path, array, affine=None):
     grid = geometry(shape=array.shape) if affine is None else Geometry(array.shape, np.asarray(affine, float))
     write_volume(path, Volume(array[np.newaxis], grid))
@@ -71,16 +79,44 @@ def test_slices_are_cut_across_the_widest_gap(tmp_path, spacing, corner, shape):
     path = write(tmp_path / "a.nii.gz", array, np.diag([*spacing, 1.0]))
     finder = Finder()
     assert look(path, finder=finder).reason == TEXT
-    assert finder.seen[0].shape == shape
+    assert finder.seen[-1].shape == shape
 
 
-def test_pictures_are_searched_as_they_are_and_colours_as_grey(tmp_path):
-    pixels = np.zeros((8, 9, 3), np.uint8)
-    pixels[0, 0] = 255
-    Image.fromarray(pixels).save(tmp_path / "a.png")
+@pytest.mark.parametrize(
+    ("shape", "spacing", "seen"),
+    [
+        ((6, 5, 1), (1.0, 1.0, 1.0), [(5, 6)]),
+        ((6, 1, 5), (3.0, 1.0, 1.0), [(5, 6)]),
+        ((6, 5, 2), (1.0, 1.0, 1.0), 2 * [(5, 6)]),
+        ((6, 5, 2), (2.0, 2.0, 1.0), [*2 * [(5, 6)], *5 * [(2, 6)]]),
+        ((2, 6, 5), (1.0, 1.0, 1.0), [*5 * [(6, 2)], *2 * [(5, 6)]]),
+    ],
+    ids=["one slice", "one slice on its side", "no spacing", "odd spacing", "slices first"],
+)
+def test_pictures_are_seen_whatever_the_spacing_says(tmp_path, shape, spacing, seen):
     finder = Finder()
-    assert look(tmp_path / "a.png", finder=finder).reason == TEXT
-    assert finder.seen[0].shape == (8, 9)
+    path = write(tmp_path / "a.nii.gz", np.zeros(shape, np.int16), np.diag([*spacing, 1.0]))
+    assert look(path, finder=finder).result is PixelResult.SEARCHED
+    assert [plane.shape for plane in finder.seen] == seen
+
+
+def test_pictures_are_searched_as_they_are_with_their_colours(tmp_path):
+    pixels = np.zeros((8, 9, 3), np.uint8)
+    pixels[...] = (0, 0, 250)
+    pixels[2:5, 2:5] = (250, 0, 0)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    finder = Colours()
+    assert look(tmp_path / "a.png", finder=finder).result is PixelResult.SEARCHED
+    assert np.array_equal(finder.seen[0] > 0, pixels > 0)
+
+
+def test_what_one_of_several_volumes_shows_is_not_averaged_away(tmp_path):
+    array = np.zeros((9, 6, 5, 2), np.int16)
+    array[4, -1, -1, 1] = 900
+    write_volume(tmp_path / "a.nii.gz", Volume(array, Geometry(array.shape[1:], RAS), tuple("012345678")))
+    finder = Finder()
+    assert look(tmp_path / "a.nii.gz", finder=finder).reason == TEXT
+    assert len(finder.seen) == 10
 
 
 def test_what_is_not_suspect_is_searched_only_if_all_are(tmp_path):

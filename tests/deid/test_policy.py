@@ -150,5 +150,15 @@ def test_what_cannot_be_looked_into_never_stays(keyword):
     assert action(keyword, "SQ", Option.CLEAN_DESCRIPTORS) is Action.REMOVE
 
 
+@pytest.mark.parametrize(
+    ("keyword", "vr"), [("PixelData", "OW"), ("FloatPixelData", "OF"), ("DoubleFloatPixelData", "OD")]
+)
+def test_pixels_inside_of_a_sequence_which_nothing_searches_for_text_go(keyword, vr):
+    assert action(keyword, vr) is Action.KEEP
+    assert action(keyword, vr, place=NESTED) is Action.REMOVE
+    assert action(keyword, vr, place=NESTED, unlisted=Unlisted.ALLOW_LIST) is Action.REMOVE
+    assert action("WaveformData", "OW", place=NESTED) is Action.KEEP
+
+
 def test_a_body_part_is_a_text_whatever_its_representation():
     assert action("BodyPartExamined", "CS") is Action.WORDS

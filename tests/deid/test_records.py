@@ -84,6 +84,12 @@ def test_one_file_may_be_the_whole_input(files):
     assert input_stamp(KEY, files[0], files[:1]) != input_stamp(KEY, files[1], files[1:])
 
 
+def test_a_file_beside_the_one_that_is_the_input_counts_too(files):
+    before = input_stamp(KEY, files[0], files)
+    files[1].write_bytes(b"other voxels")
+    assert input_stamp(KEY, files[0], files) != before
+
+
 def test_the_stamp_of_the_settings_changes_with_the_profile():
     dates, words = Option.RETAIN_MODIFIED_DATES, Option.CLEAN_DESCRIPTORS
     one = DeidProfile(options=frozenset({dates, words}))

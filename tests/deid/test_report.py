@@ -144,3 +144,13 @@ def test_the_table_of_images_has_the_columns_of_a_manifest():
         RECORDS[1], update={"series": (SeriesRecord(name="series-2", path="p/t/series-2", modality="CT"),)}
     )
     assert image_table([*RECORDS, other], []).splitlines()[0] == "case,patient,image,study,modality"
+
+
+def test_images_of_one_name_are_cases_of_their_own_in_the_table_of_images():
+    image = SeriesRecord(name="image-1", path="a/image-1.nii", modality="")
+    fields = {"stamp": "", "settings": "", "files": 1, "series": (image,)}
+    records = [
+        UnitRecord(unit=f"images-{number}", patient=patient, **fields) for number, patient in enumerate(["", "p"])
+    ]
+    rows = [line.split(",")[:2] for line in image_table(records, []).splitlines()[1:]]
+    assert rows == [["image-1_images-0", "image-1_images-0"], ["image-1_images-1", "p"]]

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from medseg.config.deid import SafePrivate
 from medseg.deid.safe_private import safe_blocks
@@ -39,6 +42,17 @@ def test_another_representation_may_hide_a_text():
     item[0x00291010].VR = "LO"
     assert safe_blocks(item, [GAIN]) == frozenset()
     anything = GAIN.model_copy(update={"representation": ""})
+    assert safe_blocks(item, [anything]) == {0x00290010, 0x00291010}
+
+
+@pytest.mark.parametrize("vr", ["UN", None])
+def test_a_sequence_that_nobody_can_look_into_is_not_safe(vr):
+    anything = GAIN.model_copy(update={"representation": ""})
+    item = block()
+    value = b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    item[0x00291010] = RawDataElement(BaseTag(0x00291010), vr, len(value), value, 0, True, True)
+    assert safe_blocks(item, [anything]) == frozenset()
+    item[0x00291010] = RawDataElement(BaseTag(0x00291010), vr, 4, b"1.5 ", 0, True, True)
     assert safe_blocks(item, [anything]) == {0x00290010, 0x00291010}
 
 

@@ -148,6 +148,15 @@ def test_what_was_done_is_not_done_again(clean, source, out):
     assert done.report.released == 4
 
 
+def test_a_pair_whose_voxels_changed_is_done_again(clean, source):
+    source.mkdir()
+    nibabel.save(nibabel.Nifti1Pair(np.zeros((3, 4, 5), np.int16), np.eye(4)), source / "brain.img")
+    clean()
+    assert clean().unchanged == 1
+    (source / "brain.img").write_bytes(np.ones((3, 4, 5), np.int16).tobytes())
+    assert clean().unchanged == 0
+
+
 def test_other_settings_and_a_lost_study_are_done_anew(clean, source, out):
     write_study(source)
     write_capture(source / "capture")
@@ -580,6 +589,21 @@ def test_nifti_files_and_bids_come_with_their_sidecars(clean, source, out):
     assert clean().unchanged == 2
 
 
+def test_images_of_another_input_do_not_take_the_place_of_those_of_the_same_name(clean, source, out, tmp_path):
+    for number, folder in enumerate((source, tmp_path / "other")):
+        folder.mkdir()
+        nibabel.save(nibabel.Nifti1Image(np.full((4, 5, 6), number, np.int16), np.eye(4)), folder / "scan.nii.gz")
+    clean()
+    before = {path: path.read_bytes() for path in out.glob("image-*")}
+    with pytest.raises(InputError, match="holds images of another input, and 1 of the names there are names of this"):
+        deidentify(tmp_path / "other", out, run_options(tmp_path))
+    assert {path: path.read_bytes() for path in out.glob("image-*")} == before
+    assert clean().unchanged == 1
+    (record,) = out.glob(".deid/images-*.json")
+    record.write_text(json.dumps({**json.loads(record.read_text()), "origin": ""}))  # of an older version
+    assert deidentify(tmp_path / "other", out, run_options(tmp_path)).report.released == 1
+
+
 def test_a_picture_is_held_back_as_long_as_nobody_can_read_it(clean, source, out, tmp_path, monkeypatch):
     from PIL import Image
 
@@ -590,9 +614,9 @@ def test_a_picture_is_held_back_as_long_as_nobody_can_read_it(clean, source, out
     assert done.report.released == 0
     ((unit, (entry,)),) = quarantine(out).items()
     held = {path.name for path in (out.with_name("out-quarantine") / unit).iterdir()}
-    (name,) = [one.removesuffix(".png") for one in held if one.startswith("image-") and "preview" not in one]
+    (name,) = [one.removesuffix(".png") for one in held if one.startswith("picture-") and "preview" not in one]
     assert held == {f"{name}.png", f"{name}-preview.png", "why.json"}
-    assert entry["source"] == "Winterbottom.png"
+    assert (entry["source"], entry["name"]) == ("Winterbottom.png", name)
     (tmp_path / "ok.txt").write_text(f"{name}.png\n")
     done = clean(accepted=tmp_path / "ok.txt")
     assert done.report.released == 1

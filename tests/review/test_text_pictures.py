@@ -10,7 +10,7 @@ from upload_runs import WhiteFinder
 
 from medseg.core.errors import InputError
 from medseg.deid.boxes import Box
-from medseg.review.text_pictures import blanked, count_planes, drawn
+from medseg.review.text_pictures import blanked, count_planes, drawn, fill_boxes
 
 
 def test_without_a_search_nothing_is_shown():
@@ -51,6 +51,15 @@ def test_pictures_that_are_not_there(tmp_path):
     for file, index in ((path, 1), (path, -1), (tmp_path / "a.nii", 3)):
         with pytest.raises(InputError, match="there is no picture"):
             drawn(file, index)
+
+
+def test_boxes_are_filled_whichever_way_the_slices_lie(tmp_path):
+    path = tmp_path / "a.nii"
+    nib.save(nib.Nifti1Image(np.full((6, 5, 4), 9, np.uint8), np.diag([2, 1, 1, 1])), path)
+    assert [drawn(path, index).shape for index in (3, 4)] == [(5, 6), (4, 5)]
+    assert count_planes(path) == 4 + 6
+    fill_boxes(path, [Box(0, 0, 2, 2)])
+    assert not any(drawn(path, index)[:2, :2].any() for index in range(10))
 
 
 def test_inverted_greys_are_shown_as_they_are_seen(tmp_path):

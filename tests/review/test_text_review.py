@@ -275,6 +275,18 @@ def test_pictures_in_jpeg_are_filled_too(desk, finder, log):
     assert result[18:].max() > 60
 
 
+def test_what_was_filled_is_released_though_nothing_here_reads_it(desk, log):
+    desk.upload({"slide.nii": slide()[0], "other.nii": slide(text=False)[0]})
+    case, _ = text_cases(desk.sessions, SENIOR, desk.config)
+    (made,) = blank(case, [WHITE], SENIOR, desk.config, log)
+    assert not read_volume(made.files.image[0]).array[0, WHITE.left : WHITE.right, WHITE.top : WHITE.bottom].any()
+    other = one(desk)
+    (released,) = release(other, SENIOR, desk.config, log)
+    assert released.files.name != made.files.name
+    (upload,) = desk.session.uploads
+    assert (len(upload.cases), upload.held) == (2, ())
+
+
 def test_released_image_files_keep_their_name(desk, finder, log):
     finder.append(WhiteFinder())
     content, values = slide()
