@@ -53,6 +53,7 @@ _ANSWERS: Mapping[Refusal, tuple[int, str]] = {
     Refusal.EXPIRED: (410, "this case was opened too long ago; open it again"),
     Refusal.REVOKED: (410, "this case is no longer open here; open it again"),
     Refusal.REPLAYED: (409, "a later state of this mask is kept already"),
+    Refusal.OVERTAKEN: (409, "you drew on this case elsewhere since"),
     Refusal.TOO_LARGE: (413, "too large"),
     Refusal.MALFORMED: (400, "not a valid request"),
 }
@@ -157,7 +158,8 @@ class _Door:
     async def slice(self, request: Request) -> Response:
         """A drawn slice."""
         grant = self._desk.tickets.redeem(request.path_params["token"], holder_of(request.cookies), SliceGrant)
-        drawn = await to_thread.run_sync(draw_slice, grant.view, *asked_slice(request), limiter=self._drawing)
+        plane, index, look = asked_slice(request)
+        drawn = await to_thread.run_sync(draw_slice, grant.view, plane, index, grant.look(look), limiter=self._drawing)
         return Response(drawn, media_type="image/png")
 
     async def mask(self, request: Request) -> Response:

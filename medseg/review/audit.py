@@ -20,8 +20,10 @@ from medseg.core.pseudonyms import ProjectKey
 from .records import CaseName
 from .texts import checked_name
 
-Details = Mapping[str, str | int | float]
-_MOST_DETAILS = 64
+Detail = str | int | float | Mapping[str, int]
+"""A text, a number, or numbers by name."""
+Details = Mapping[str, Detail]
+_MOST_DETAILS, _MOST_NAMES = 64, 1000
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class AuditEntry:
     digest: str = ""
 
     @property
-    def facts(self) -> dict[str, str | int | float]:
+    def facts(self) -> dict[str, Detail]:
         """The details; none where they are not what medseg wrote."""
         try:
             found = json.loads(self.details)
@@ -163,7 +165,11 @@ def details_text(details: Details) -> str:
     return canonical({checked_name("a detail's name", name): _detail(name, value) for name, value in details.items()})
 
 
-def _detail(name: str, value: str | float) -> str | int | float:
+def _detail(name: str, value: Detail) -> Detail:
+    if isinstance(value, Mapping):
+        if len(value) > _MOST_NAMES:
+            raise InputError(f"the detail {name!r} has {len(value)} names; at most {_MOST_NAMES} are kept")
+        return {checked_name(f"a name of the detail {name!r}", one): int(number) for one, number in value.items()}
     if isinstance(value, str):
         return checked_name(f"the detail {name!r}", value, empty=True)
     if not math.isfinite(value):

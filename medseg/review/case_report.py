@@ -15,7 +15,7 @@ from medseg.render.preview import comparison, preview
 
 from .edits import volumes_ml
 from .open_case import OpenCase
-from .records import CaseRecord, Decision, Version
+from .records import CaseRecord, Decision, ModelStamp, Version
 from .store import Store
 
 Naming = Callable[[str], str]
@@ -45,6 +45,7 @@ class CaseReport:
         case: The case, opened.
         record: What the store knows of it.
         version: The version that the page is about.
+        model: That it goes back to.
         outlines: Of that version.
         versions: All versions up to it.
         decisions: All decisions about the case, the oldest first.
@@ -56,6 +57,7 @@ class CaseReport:
     case: OpenCase
     record: CaseRecord
     version: Version
+    model: ModelStamp
     outlines: Segmentation
     versions: tuple[Version, ...]
     decisions: tuple[Decision, ...]
@@ -79,6 +81,7 @@ class CaseReport:
             case,
             store.case(name),
             version,
+            store.model_of(version),
             outlines,
             tuple(one for one in store.versions(name) if one.number <= version.number),
             tuple(store.decisions(name)),
@@ -168,7 +171,7 @@ def _history(report: CaseReport) -> list[Html]:
 
 
 def _made_by(report: CaseReport) -> list[Html]:
-    model = report.record.model
+    model = report.model
     rows = [
         ("model", f"{model.name or 'unknown'} {model.version}".strip()),
         ("SHA-256 of the model", model.digest or "unknown"),

@@ -162,6 +162,7 @@ class Desk:
         files = self.files(name, reader)
         seat = self._seats.get(visit)
         if seat is not None and seat.sitting.reader == reader and _is_about(seat.sitting, files):
+            seat.sitting.look_again()
             return seat
         opened = self._open(visit, files)
         if not opened.is_of(files):

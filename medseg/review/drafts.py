@@ -16,10 +16,11 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from io import BufferedIOBase
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,12 +35,14 @@ from medseg.io.streams import gzipped, opened_regular
 
 from .label_stream import label_parts, read_label_stream
 from .records import CaseName, Reader, Version
+from .refusals import Refusal, Refused
 
 FOLDER = "drafts"
 _SUFFIX = ".draft"
 _ABANDONED_S = 3600.0
-_LONGEST_LINE = 4096
+_LONGEST_LINE = 2**18
 _UNKNOWN = "0" * 64
+_NO_STRUCTURES: Mapping[str, int] = MappingProxyType({})
 
 
 class _Line(BaseModel):
@@ -53,6 +56,7 @@ class _Line(BaseModel):
     base_sha256: str
     made: float
     sha256: str = Field(pattern="[0-9a-f]{64}")
+    structures: dict[str, int] = {}
 
     def encoded(self) -> bytes:
         """The line with its end."""
@@ -70,6 +74,7 @@ class Draft:
         made: Seconds since 1970.
         sha256: Digest of the labels.
         labels: The labels.
+        structures: The value of each structure when they were drawn; empty if nobody kept that.
     """
 
     case: CaseName
@@ -78,6 +83,7 @@ class Draft:
     made: float
     sha256: str
     labels: Labels
+    structures: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     def continues(self, versions: Sequence[Version], reader: Reader, grid: Geometry) -> bool:
         """Whether it may take its place by itself, without asking the reader.
@@ -108,20 +114,52 @@ class Drafts:
                 if left.stat().st_mtime < clock() - _ABANDONED_S:
                     left.unlink()
 
-    def put(self, case: CaseName, reader: Reader, base: Version, labels: Labels) -> str:
+    def put(
+        self,
+        case: CaseName,
+        reader: Reader,
+        base: Version,
+        labels: Labels,
+        structures: Mapping[str, int] = _NO_STRUCTURES,
+        before: str | None = None,
+    ) -> str:
         """Keep a draft in the place of the one before; on return it is on the disk.
+
+        Args:
+            case: What it outlines.
+            reader: Whose it is.
+            base: The version that the reader began with.
+            labels: What they drew.
+            structures: The value of each structure.
+            before: Digest of the only draft that it may replace; None for any.
 
         Returns:
             Digest of the labels, as the vault has it.
 
         Raises:
+            Refused: If another draft is there.
             InputError: If the case's name is none of ours.
             OutputError: If the disk is full or the folder cannot be written to; the one before is still there.
         """
-        line = _Line(case=case, base=base.number, base_sha256=base.sha256, made=self._clock(), sha256=_UNKNOWN)
-        with self._lock, atomic_file(self._path(case, reader)) as partial, partial.open("w+b") as stream:
-            partial.chmod(0o600)
-            return _pack(stream, line, labels)
+        line = _Line(
+            case=case,
+            base=base.number,
+            base_sha256=base.sha256,
+            made=self._clock(),
+            sha256=_UNKNOWN,
+            structures=dict(structures),
+        )
+        path = self._path(case, reader)
+        with self._lock:
+            if before is not None and _digest_in(path) not in ("", before):
+                raise Refused(Refusal.OVERTAKEN, case)
+            with atomic_file(path) as partial, partial.open("w+b") as stream:
+                partial.chmod(0o600)
+                return _pack(stream, line, labels)
+
+    def digest(self, case: CaseName, reader: Reader) -> str:
+        """Digest of the labels that a reader has drawn; empty if there are none, zeros if the draft is damaged."""
+        return _digest_in(self._path(case, reader))
 
     def get(self, case: CaseName, reader: Reader) -> Draft | None:
         """The draft of a reader; None if there is none.
@@ -152,7 +190,7 @@ class Drafts:
         """
         path = self._path(case, reader)
         with self._lock:
-            if sha256 is not None and path.is_file() and _line_of(path).sha256 != sha256:
+            if sha256 is not None and _digest_in(path) not in ("", sha256):
                 return False
             path.unlink(missing_ok=True)
             return True
@@ -191,13 +229,15 @@ def _unpacked(file: BufferedIOBase, case: CaseName, stored: int) -> Draft:
             labels, sha256 = read_label_stream(stream, stored)
         if sha256 != line.sha256 or line.case != case:
             raise ReadError("not what was kept")
-        return Draft(case, line.base, line.base_sha256, line.made, sha256, labels)
+        return Draft(case, line.base, line.base_sha256, line.made, sha256, labels, line.structures)
 
 
-def _line_of(path: Path) -> _Line:
-    """The first line; of a file without one, what equals no digest."""
+def _digest_in(path: Path) -> str:
+    """The digest in the first line; empty if there is no file, what equals no digest if it has no such line."""
+    if not path.is_file():
+        return ""
     try:
         with opened_regular(path) as file, decoding_unnamed():
-            return _Line.model_validate(json.loads(file.readline(_LONGEST_LINE)))
+            return _Line.model_validate(json.loads(file.readline(_LONGEST_LINE))).sha256
     except ReadError:
-        return _Line(case="", base=0, base_sha256="", made=0, sha256=_UNKNOWN)
+        return _UNKNOWN

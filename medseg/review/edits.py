@@ -14,6 +14,7 @@ from medseg.core.labels import LabelScheme
 from medseg.core.segmentation import Segmentation
 from medseg.core.volume import LabelMap, Labels, MultiLabelMap
 
+from .kept_outlines import kept_outlines, structures_of
 from .label_stream import labels_digest
 from .open_case import OpenCase
 from .records import Reader, Version
@@ -42,7 +43,8 @@ def save_version(store: Store, vault: Vault, case: OpenCase, base: Version, labe
     Raises:
         InputError: If the base is another case's, or nothing was changed.
         GeometryError: If the labels lie on another grid.
-        LabelError: If they are of another kind than the prediction, or hold values that are no structure's.
+        LabelError: If they are of another kind than the prediction, or hold values that are no structure's; or if the
+            base was drawn with other structures than the case has now.
         OutputError: If they cannot be kept.
     """
     _check(case, base, labels)
@@ -52,7 +54,7 @@ def save_version(store: Store, vault: Vault, case: OpenCase, base: Version, labe
     saved = _saved_before(store, base, sha256, reader)
     if saved is not None:
         return saved
-    before = vault.get(base.sha256, case.volume.geometry)
+    before = kept_outlines(store, vault, case, base)
     new = NewVersion(
         base.case,
         base.number,
@@ -61,6 +63,7 @@ def save_version(store: Store, vault: Vault, case: OpenCase, base: Version, labe
         volumes_ml(Segmentation(labels, case.scheme)),
         changed_ml(labels, before, case.scheme),
         base.input_sha256,
+        structures=structures_of(case.scheme),
     )
     return store.add_version(new, reader)
 

@@ -27,6 +27,8 @@ from medseg.pipelines.deidentify import DeidentifyOptions, deidentify
 from .access import Deed, may_see, require
 from .case_report import CaseReport, Disclosed, report_page
 from .edits import changed_ml
+from .kept_outlines import kept_outlines
+from .makers import is_reader, made_by_model
 from .open_case import OpenCase, series_of
 from .records import LOCAL_READER, Act, ModelStamp, Reader, Version
 from .store import Store
@@ -104,6 +106,7 @@ def export_case(holdings: Holdings, case: OpenCase, request: ExportRequest, acto
 
     Raises:
         InputError: If the actor may not export, there is no such version, or a DICOM object is wanted of what is none.
+        LabelError: If the version was drawn with other structures than the case has now.
         DeidError: If an object for release was held back.
         OutputError: If it cannot be written.
     """
@@ -157,22 +160,16 @@ def version_of(store: Store, case: OpenCase, number: int) -> Version:
     return found
 
 
-def is_reader(author: str) -> bool:
-    """Whether a version's author is a person; a model's name is no address."""
-    return author == LOCAL_READER or "@" in author
-
-
 def makings(store: Store, vault: Vault, case: OpenCase, version: Version) -> Mapping[str, Making]:
     """How each target of a version was outlined: by a model, by a model and a reader, or by a reader alone.
 
     A version is compared with the last one before it that a model made.
     """
-    made = made_by_model(store, version)
+    made = made_by_model(store.versions(version.case), version)
     if made.number == version.number:
         return {}
-    grid = case.volume.geometry
-    before = Segmentation(vault.get(made.sha256, grid), case.scheme)
-    changed = changed_ml(vault.get(version.sha256, grid), before.labels, case.scheme)
+    before = Segmentation(kept_outlines(store, vault, case, made), case.scheme)
+    changed = changed_ml(kept_outlines(store, vault, case, version), before.labels, case.scheme)
     found = {}
     for structure, mask in before.masks():
         if changed.get(structure.name):
@@ -180,32 +177,10 @@ def makings(store: Store, vault: Vault, case: OpenCase, version: Version) -> Map
     return found
 
 
-def made_by_model(store: Store, version: Version) -> Version:
-    """The version itself, or the last one before it that a model made; the first one if none did."""
-    by_number = {one.number: one for one in store.versions(version.case)}
-    while is_reader(version.author) and version.parent is not None:
-        version = by_number[version.parent]
-    return version
-
-
-def model_of(store: Store, case: OpenCase, version: Version) -> ModelStamp:
-    """The model that a version goes back to: the prediction's, or one that was run in the app, as the log has it."""
-    made = made_by_model(store, version)
-    for entry in store.entries():
-        if (
-            entry.act == Act.INFERRED
-            and entry.case == made.case
-            and str(entry.facts.get("kept as")) == str(made.number)
-        ):
-            name, number, digest = (str(entry.facts.get(key, "")) for key in ("model", "version", "digest"))
-            return ModelStamp(name, number, digest)
-    return case.files.record.model
-
-
 def _product(
     holdings: Holdings, case: OpenCase, version: Version, mode: ExportMode, forms: Sequence[ResultForm]
 ) -> Product:
-    segmentation = Segmentation(holdings.vault.get(version.sha256, case.volume.geometry), case.scheme)
+    segmentation = Segmentation(kept_outlines(holdings.store, holdings.vault, case, version), case.scheme)
     makes = makings(holdings.store, holdings.vault, case, version)
     reader = _naming(holdings, mode)(version.author) if is_reader(version.author) else ""
     return Product(
@@ -213,7 +188,7 @@ def _product(
         case.volume,
         None,
         _source(case) if any(form.is_dicom for form in forms) else None,
-        partial(_header, version, model_of(holdings.store, case, version), makes, reader),
+        partial(_header, version, holdings.store.model_of(version), makes, reader),
     )
 
 

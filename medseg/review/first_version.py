@@ -7,10 +7,13 @@ import json
 
 import numpy as np
 
-from medseg.core.volume import Volume
+from medseg.core.errors import LabelError
+from medseg.core.volume import Labels, Volume
 
 from .edits import changed_ml, volumes_ml
+from .kept_outlines import kept_outlines, structures_of
 from .open_case import OpenCase
+from .outline_reading import empty_labels
 from .records import Reader, Version
 from .rows import NewVersion
 from .store import Store
@@ -42,11 +45,22 @@ def prediction_version(store: Store, vault: Vault, case: OpenCase, actor: Reader
         if one.sha256 == sha256 and (one.parent is None or one.author == author):
             return one
     volumes, image = volumes_ml(case.prediction), image_digest(case.volume)
+    structures = structures_of(case.scheme)
     if not versions:
-        return store.add_version(NewVersion(name, None, author, sha256, volumes, input_sha256=image), actor)
+        new = NewVersion(name, None, author, sha256, volumes, input_sha256=image, structures=structures)
+        return store.add_version(new, actor)
     first = versions[0]
-    changed = changed_ml(labels, vault.get(first.sha256, labels.geometry), case.scheme)
-    return store.add_version(NewVersion(name, first.number, author, sha256, volumes, changed, image), actor)
+    changed = changed_ml(labels, _first_outlines(store, vault, case, first), case.scheme)
+    new = NewVersion(name, first.number, author, sha256, volumes, changed, image, structures=structures)
+    return store.add_version(new, actor)
+
+
+def _first_outlines(store: Store, vault: Vault, case: OpenCase, first: Version) -> Labels:
+    """Version 0, or nothing at all if it held other structures than the case has now."""
+    try:
+        return kept_outlines(store, vault, case, first)
+    except LabelError:
+        return empty_labels(case.scheme, case.volume.geometry)
 
 
 def image_digest(volume: Volume) -> str:

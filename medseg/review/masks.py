@@ -23,6 +23,7 @@ from medseg.io.nifti import is_two_file_nifti, nifti_affine, nifti_header, nifti
 from medseg.io.streams import CHUNK
 
 from .drafts import Drafts
+from .kept_outlines import structures_of
 from .review_copy import put_blocks
 from .served import ServedLabels
 from .served_file import HEADER_BYTES
@@ -63,7 +64,7 @@ def receive_mask(grant: MaskGrant, body: IO[bytes], number: int, drafts: Drafts)
         drafts: Where it goes.
 
     Raises:
-        Refused: If a mask with this number or a later one is there already.
+        Refused: If a mask with this number or a later one is there already, or strokes that this screen does not show.
         ReadError: If it is no such file, or damaged.
         GeometryError: If it lies on another grid than the one that was served.
         LabelError: If it holds values that may not be drawn.
@@ -73,7 +74,11 @@ def receive_mask(grant: MaskGrant, body: IO[bytes], number: int, drafts: Drafts)
     grant.sequence.check(number, grant.case)
     labels = edited_labels(grant.shown, read_mask(body, grant.shown.served.grid))
     with grant.sequence.taking(number, grant.case):
-        return StoredMask(number, drafts.put(grant.case, grant.reader, grant.base, labels))
+        structures = structures_of(grant.shown.base.scheme)
+        before = grant.sequence.draft
+        sha256 = drafts.put(grant.case, grant.reader, grant.base, labels, structures, before)
+        grant.sequence.draft = sha256
+        return StoredMask(number, sha256)
 
 
 def read_mask(body: IO[bytes], grid: Geometry) -> Bytes:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from .tickets import Grant, Tickets
+from collections.abc import Iterable
 
+from .tickets import Grant, MaskGrant, Tickets
+
+GRACE_S = 60.0
+"""How long what is on its way may take, after its page has gone on to something else."""
 _RENEWED_AT = 0.5
 
 
@@ -37,8 +41,14 @@ class Passes:
         self._issued[id(grant)] = (grant, token, holder)
         return token
 
+    def keep(self, grants: Iterable[Grant]) -> None:
+        """Forget all other grants; their tickets serve for a while yet."""
+        kept = {id(grant) for grant in grants}
+        for key in [key for key in self._issued if key not in kept]:
+            self._tickets.take_back(self._issued.pop(key)[1], GRACE_S)
+
     def close(self) -> None:
-        """Take back all tickets."""
-        for _, token, _ in self._issued.values():
-            self._tickets.take_back(token)
+        """Take back all tickets; those for masks after a while, since the last strokes may be on their way."""
+        for grant, token, _ in self._issued.values():
+            self._tickets.take_back(token, GRACE_S if isinstance(grant, MaskGrant) else 0.0)
         self._issued.clear()

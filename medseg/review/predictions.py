@@ -69,7 +69,7 @@ class Predictions:
             overlapping=scheme.overlapping,
         )
         with atomic_folder(self._path(case)) as partial:
-            write_labels(partial / _LABELS, inferred.segmentation.labels)
+            write_labels(partial / _LABELS, inferred.segmentation.labels, scheme)
             (partial / _MODEL).write_text(kept.model_dump_json(indent=1), encoding="utf-8")
 
     def given(self, files: CaseFiles) -> CaseFiles:

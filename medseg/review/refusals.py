@@ -32,6 +32,7 @@ class Refusal(Enum):
     TOO_LARGE = "a body that is too large"
     MALFORMED = "a request that is not as it has to be"
     BAD_MASK = "a mask that does not fit"
+    OVERTAKEN = "a mask beside strokes of another tab"
 
 
 class Refused(InputError):  # noqa: N818 - the name says what happened

@@ -34,6 +34,8 @@ class NewVersion:
         volumes_ml: Of each target; empty for images in pixels.
         changed_ml: Of each target, what was added or removed beside the parent.
         input_sha256: Of the image's voxels and grid.
+        model: The model that made them; None for the case's own, or where a reader did.
+        structures: The value of each structure, which a label map does not say; empty if nobody knows.
     """
 
     case: CaseName
@@ -43,6 +45,8 @@ class NewVersion:
     volumes_ml: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     changed_ml: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     input_sha256: str = ""
+    model: ModelStamp | None = None
+    structures: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def case_values(record: CaseRecord) -> Values:

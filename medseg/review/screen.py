@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, replace
 
+from medseg.core.errors import InputError
 from medseg.core.segmentation import Segmentation
 from medseg.core.volume import Labels
 
@@ -15,7 +16,7 @@ from .records import Reader, Version
 from .served import Served, ServedLabels, other_targets, served_labels
 from .slices import SliceView
 from .structures import StructureRow, is_in_hu, structure_rows
-from .tickets import MaskGrant, SliceGrant, VoxelGrant
+from .tickets import MaskGrant, Sequence, SliceGrant, VoxelGrant
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ class Shown:
         served: The file that the browser got.
         view: For slices that the server draws.
         grants: What lets the browser fetch them and send masks.
-        identity: Another one means that the browser has to fetch them anew.
+        identity: Another one means that the browser has to fetch them anew; no two files have the same.
     """
 
     version: Version
@@ -99,12 +100,13 @@ class Screen:
         is_prediction = draft is None and version.number == self._prediction.number
         grants = Grants(
             self.leave(served.served),
-            self._slices(segmentation),
-            MaskGrant(case.files.name, self._reader, version, served),
+            self._slices(segmentation, served),
+            MaskGrant(case.files.name, self._reader, version, served, Sequence(draft.sha256 if draft else "")),
             None if is_prediction else self.leave(served_labels(case.prediction, self._opened.image, target).served),
             None if target is None else self.leave(self._opened.overlay(other_targets(segmentation, target))),
         )
-        identity = f"{version.number} {draft.sha256 if draft else version.sha256} {target or ''}"
+        sha256 = draft.sha256 if draft else version.sha256
+        identity = f"{version.number} {sha256} {target or ''} {served.served.path.stem}"
         volumes = volumes_ml(segmentation) if draft else version.volumes_ml
         rows = structure_rows(segmentation, served, volumes, in_hu=self.in_hu)
         return Shown(version, segmentation, target, rows, draft is not None, served, grants, identity)
@@ -119,21 +121,24 @@ class Screen:
             segmentation=segmentation,
             rows=structure_rows(segmentation, shown.served, version.volumes_ml, in_hu=self.in_hu),
             is_draft=False,
-            grants=replace(shown.grants, mask=mask, slices=self._slices(segmentation)),
+            grants=replace(shown.grants, mask=mask, slices=self._slices(segmentation, shown.served)),
         )
 
     def leave(self, served: Served) -> VoxelGrant:
         """Leave to fetch a file."""
         return VoxelGrant(self._opened.case.files.name, served.path)
 
-    def _slices(self, segmentation: Segmentation) -> SliceGrant:
+    def _slices(self, segmentation: Segmentation, served: ServedLabels) -> SliceGrant:
         case = self._opened.case
-        return SliceGrant(case.files.name, SliceView.of(case.volume, segmentation))
+        values = served.drawable if served.target is None else {1: case.scheme[served.target].value}
+        return SliceGrant(case.files.name, SliceView.of(case.volume, segmentation), values)
 
 
 def remove_files(shown: Shown) -> None:
-    """Remove the files that the browser got."""
+    """Remove the files that the browser got; masks that were drawn on them can still be taken."""
     grants = shown.grants
+    with contextlib.suppress(InputError):
+        shown.served.array()
     for grant in (grants.labels, grants.original, grants.others):
         if grant is not None:
             with contextlib.suppress(OSError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -86,11 +87,15 @@ class ServedLabels:
         return {0: 0} | {self.numbers.get(value, value): value for value in self.base.scheme.values}
 
     def array(self) -> NDArray[np.uint8]:
-        """The voxels of the file, mapped into memory.
+        """The voxels of the file, mapped into memory; once they are, the file may go.
 
         Raises:
             InputError: If the file is gone.
         """
+        return self._mapped
+
+    @cached_property
+    def _mapped(self) -> NDArray[np.uint8]:
         try:
             return np.memmap(self.served.path, np.uint8, "r", HEADER_BYTES, self.served.shape, "F")
         except (OSError, ValueError):

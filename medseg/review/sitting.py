@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from .drafts import Draft, Drafts
 from .edits import changed_ml, save_version, volumes_ml
 from .first_version import prediction_version
 from .infer import Inferred
+from .kept_outlines import check_draft, kept_outlines, structures_of
 from .opened import OpenedCase
 from .outline_reading import shown_scheme
 from .records import Act, Decision, Difficulty, Reader, Verdict, Version
@@ -68,14 +70,12 @@ class Sitting:
         self.pending: Draft | None = None
         self.is_damaged = self.is_restored = False
         draft = self._draft()
-        versions = self.versions
-        newest = versions[-1]
-        if draft is not None and draft.continues(versions, reader, case.volume.geometry):
+        if draft is not None and self._continues(draft):
             self.shown = self._shown_draft(draft, targets[0])
             self.is_restored = True
         else:
             self.pending = draft
-            self.shown = self._screen.show(newest, self._labels(newest), targets[0])
+            self.shown = self._screen.show(*self._newest(), targets[0])
 
     @property
     def in_hu(self) -> bool:
@@ -126,6 +126,7 @@ class Sitting:
 
         Raises:
             InputError: If the reader may not look at it, or there is none.
+            LabelError: If it was drawn with other structures than the case has now.
             ReadError: If the vault is damaged.
         """
         return Segmentation(self._labels(self._version(number)), self.opened.case.scheme)
@@ -135,6 +136,7 @@ class Sitting:
 
         Raises:
             InputError: If the reader may not look at it, or there is none.
+            LabelError: If it was drawn with other structures than the case has now.
         """
         version = self._version(number)
         self._replace(self._screen.show(version, self._labels(version), target or self._targets[0]))
@@ -153,6 +155,23 @@ class Sitting:
             self._replace(self._shown_draft(draft, target))
         else:
             self._replace(self._screen.show(self.shown.version, self.shown.segmentation.labels, target))
+
+    def look_again(self) -> None:
+        """Notice strokes that came since and that this screen lacks: from another tab, or late ones on what was before.
+
+        They are shown at once if they go on from the same version and nothing was drawn here; else they are pending.
+        """
+        sequence, name = self.shown.grants.mask.sequence, self.opened.case.files.name
+        with sequence.resting():
+            if not self.may_draw or self._records.drafts.digest(name, self.reader) in ("", sequence.draft):
+                return
+        draft = self._draft()
+        is_here = draft is not None and draft.base == self.shown.version.number and sequence.is_unused
+        if draft is not None and is_here and self._continues(draft):
+            self._replace(self._shown_draft(draft, self.shown.target))
+            self.is_restored = True
+        else:
+            self.pending = draft
 
     def check_drawing(self) -> None:
         """Make sure that something may be drawn.
@@ -178,8 +197,9 @@ class Sitting:
             OutputError: If they cannot be kept.
         """
         self.check_drawing()
-        name, version = self.opened.case.files.name, self.shown.version
-        self._records.drafts.put(name, self.reader, version, labels)
+        case, version = self.opened.case, self.shown.version
+        name = case.files.name
+        self._records.drafts.put(name, self.reader, version, labels, structures_of(case.scheme))
         draft = self._records.drafts.get(name, self.reader)
         if draft is not None:
             self._replace(self._shown_draft(draft, target or self.shown.target))
@@ -189,11 +209,12 @@ class Sitting:
 
         Raises:
             InputError: If there are none, or that version is not there.
+            LabelError: If they were drawn with other structures than the case has now.
             GeometryError: If they lie on another grid than the image.
         """
         if self.pending is None:
             raise InputError("there are no strokes to take up")
-        self._version(self.pending.base)
+        check_draft(self._records.store, self.opened.case, self.pending, self._version(self.pending.base))
         self._replace(self._shown_draft(self.pending, self._targets[0]))
         self.pending = None
 
@@ -248,6 +269,8 @@ class Sitting:
             volumes_ml(Segmentation(labels, case.scheme)),
             changed_ml(labels, self._labels(base), case.scheme),
             base.input_sha256,
+            inferred.model,
+            structures_of(case.scheme),
         )
         version = records.store.add_version(new, self.reader)
         self.show(version.number, self.shown.target)
@@ -279,7 +302,24 @@ class Sitting:
     def _labels(self, version: Version) -> Labels:
         if version.sha256 == self._prediction.sha256:
             return self.opened.case.prediction.labels
-        return self._records.vault.get(version.sha256, self.opened.case.volume.geometry)
+        return kept_outlines(self._records.store, self._records.vault, self.opened.case, version)
+
+    def _newest(self) -> tuple[Version, Labels]:
+        """The newest version of the structures that the case has now; the prediction always is."""
+        for version in reversed(self.versions):
+            with contextlib.suppress(LabelError):
+                return version, self._labels(version)
+        return self._prediction, self.opened.case.prediction.labels
+
+    def _continues(self, draft: Draft) -> bool:
+        """Whether strokes from before may take their place without asking the reader."""
+        if not draft.continues(self.versions, self.reader, self.opened.case.volume.geometry):
+            return False
+        try:
+            check_draft(self._records.store, self.opened.case, draft, self._version(draft.base))
+        except LabelError:
+            return False
+        return True
 
     def _draft(self) -> Draft | None:
         """The reader's strokes that are in no version."""

@@ -13,7 +13,7 @@ and processes may work with one store.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -27,12 +27,14 @@ from . import tables
 from .audit import AuditEntry, Details, Sealer, row_digest
 from .database import Database, open_database
 from .ledger import Ledger, Pen
+from .makers import is_reader, made_by_model, stamp_of
 from .records import Act, CaseName, CaseRecord, Decision, ModelStamp, Reader, Version
 from .rows import (
     NewVersion,
     Values,
     as_case,
     as_decision,
+    as_entry,
     as_version,
     case_values,
     decision_values,
@@ -120,11 +122,12 @@ class Store:
             if new.parent is not None and new.parent not in taken:
                 raise InputError(f"case {new.case} has no version {new.parent} to go on from")
             version = new_version(new, max(taken, default=-1) + 1, time.time())
-            details = {
-                **_outlines(version, case.model),
+            details: Details = {
+                **_outlines(version, _maker(pen.connection, new, case)),
                 "author": version.author,
                 "changed_ml": sum(version.changed_ml.values()),
                 **({} if version.parent is None else {"parent": version.parent}),
+                **({"structures": new.structures} if new.structures else {}),
             }
             pen.row(tables.versions, version_values(version), Act.SAVED, actor, details)
         return version
@@ -133,6 +136,19 @@ class Store:
         """Versions by number, of one case or of each."""
         query = select(tables.versions) if case is None else _versions_of(case)
         return sorted(map(as_version, self._rows(query)), key=lambda version: (version.case, version.number))
+
+    def model_of(self, version: Version) -> ModelStamp:
+        """The model that a version goes back to, as it was when it outlined; a later run of another changes nothing."""
+        with self._database.reading() as connection:
+            return _model_of(connection, version.case, version.number)
+
+    def structures_of(self, version: Version) -> Mapping[str, int]:
+        """The value of each structure when a version was kept; empty if that was not kept with it."""
+        with self._database.reading() as connection:
+            saved = _entries_about(connection, version.case, Act.SAVED)
+        facts = next((one.facts for one in saved if one.facts.get("version") == version.number), {})
+        found = facts.get("structures")
+        return found if isinstance(found, dict) else {}
 
     def decide(self, decision: Decision, actor: Reader) -> None:
         """Keep a decision.
@@ -146,13 +162,14 @@ class Store:
             raise InputError("a reader decides in their own name only")
         values = decision_values(decision)
         with self._ledger.writing() as pen:
-            case = _case(pen.connection, decision.case)
+            _case(pen.connection, decision.case)
             query = _versions_of(decision.case).where(tables.versions.c.number == values["version"])
             rows = _fetched(pen.connection, query)
             if not rows:
                 raise InputError(f"case {decision.case} has no version {decision.version} to decide about")
+            version = as_version(rows[0])
             details = {
-                **_outlines(as_version(rows[0]), case.model),
+                **_outlines(version, _model_of(pen.connection, version.case, version.number)),
                 "verdict": decision.verdict.value,
                 **({} if decision.difficulty is None else {"difficulty": decision.difficulty.value}),
             }
@@ -257,6 +274,25 @@ def _fetched(connection: Connection, query: Select[Any]) -> Sequence[RowMapping]
 
 def _versions_of(case: CaseName) -> Select[Any]:
     return select(tables.versions).where(tables.versions.c.case_name == case)
+
+
+def _maker(connection: Connection, new: NewVersion, case: CaseRecord) -> ModelStamp:
+    """The model that new outlines go back to."""
+    if new.parent is None or not is_reader(new.author):
+        return new.model or case.model
+    return _model_of(connection, new.case, new.parent)
+
+
+def _model_of(connection: Connection, case: CaseName, number: int) -> ModelStamp:
+    by_number = {one.number: one for one in map(as_version, _fetched(connection, _versions_of(case)))}
+    made = made_by_model(by_number.values(), by_number[number])
+    return stamp_of(_entries_about(connection, case, Act.SAVED, Act.INFERRED), made)
+
+
+def _entries_about(connection: Connection, case: CaseName, *acts: Act) -> list[AuditEntry]:
+    """The entries of some acts about a case, the oldest first."""
+    about = select(tables.audit).where(tables.audit.c.case_name == case).order_by(tables.audit.c.number)
+    return [as_entry(row) for row in _fetched(connection, about.where(tables.audit.c.act.in_([*map(str, acts)])))]
 
 
 def _case(connection: Connection, name: CaseName) -> CaseRecord:

@@ -11,10 +11,11 @@ import hashlib
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 from medseg.core.errors import InputError
@@ -22,7 +23,7 @@ from medseg.core.errors import InputError
 from .records import CaseName, Reader, Version
 from .refusals import Refusal, Refused
 from .served import ServedLabels
-from .slices import SliceView
+from .slices import Look, SliceView
 
 _BYTES = 32
 _MOST_PER_HOLDER = 512
@@ -47,23 +48,51 @@ class VoxelGrant:
 
 @dataclass(frozen=True, eq=False)
 class SliceGrant:
-    """Leave to fetch drawn slices of a case."""
+    """Leave to fetch drawn slices of a case.
+
+    Attributes:
+        case: Whose.
+        view: What is cut.
+        values: The target's value that each value in the browser's file stands for; others are as they are.
+    """
 
     case: CaseName
     view: SliceView = field(repr=False)
+    values: Mapping[int, int] = field(default_factory=lambda: MappingProxyType({}))
+
+    def look(self, asked: Look) -> Look:
+        """What a browser asks for, by the values that the view has."""
+        return replace(asked, hidden=frozenset(self.values.get(value, value) for value in asked.hidden))
 
 
 class Sequence:
-    """Numbers of the masks that were stored; safe among threads."""
+    """Numbers of the masks that were stored, and the draft that they became; safe among threads.
 
-    def __init__(self) -> None:
+    Attributes:
+        draft: Digest of the draft that the last one became, or that the screen began with; empty for none. Another
+            one in its place came from elsewhere.
+    """
+
+    def __init__(self, draft: str = "") -> None:
+        """No mask is stored yet.
+
+        Args:
+            draft: Digest of the draft that the screen shows; empty for none.
+        """
+        self.draft = draft
         self._last = 0
+        self._is_used = False
         self._lock = threading.Lock()
 
     @property
     def next(self) -> int:
         """The smallest number that will be taken."""
         return self._last + 1
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether no mask was sent."""
+        return not self._is_used
 
     def check(self, number: int, case: CaseName) -> None:
         """Do nothing if the number is newer than the last.
@@ -83,8 +112,15 @@ class Sequence:
         """
         with self._lock:
             self.check(number, case)
+            self._is_used = True
             yield
             self._last = number
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """No mask is stored during the block."""
+        with self._lock:
+            yield
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,11 +221,13 @@ class Tickets:
                 if owner in (None, ticket.holder) and case in (None, ticket.case):
                     ticket.grant = None
 
-    def take_back(self, token: str) -> None:
-        """Take back one ticket; nothing happens if there is none."""
+    def take_back(self, token: str, after_s: float = 0.0) -> None:
+        """Take back one ticket, at once or after a while; nothing happens if there is none."""
         with self._lock:
             ticket = self._tickets.get(_digest(token))
-            if ticket is not None:
+            if ticket is not None and after_s:
+                ticket.expires = min(ticket.expires, self._clock() + after_s)
+            elif ticket is not None:
                 ticket.grant = None
 
     def left_s(self, token: str) -> float:

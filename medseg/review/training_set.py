@@ -19,6 +19,7 @@ from .accepted import accepted_cases
 from .access import Deed, require
 from .case_files import CaseFiles
 from .export import Holdings
+from .kept_outlines import kept_outlines
 from .open_case import OpenCase, open_case, series_of
 from .records import Act, CaseName, Reader, Verdict, Version
 
@@ -59,7 +60,8 @@ def write_training_set(
 
     Raises:
         InputError: If the actor may not export, the folder is there, or no case is accepted.
-        LabelError: If the cases differ in their structures or channels.
+        LabelError: If the cases differ in their structures or channels, or outlines were drawn with other structures
+            than their case has now.
         MedsegError: If a case cannot be read; nothing is written then.
         OutputError: If the folder cannot be written.
     """
@@ -95,7 +97,7 @@ def _written(folder: Path, holdings: Holdings, case: OpenCase, version: Version)
         images[channel] = f"images/{safe_name(name)}_{index:04d}.nii.gz"
         write_volume(folder / images[channel], Volume(case.volume.array[index : index + 1], grid, (channel,)))
     label = f"labels/{safe_name(name)}.nii.gz"
-    labels = holdings.vault.get(version.sha256, grid)
+    labels = kept_outlines(holdings.store, holdings.vault, case, version)
     if isinstance(labels, LabelMap):
         write_label_map(folder / label, labels)
     else:

@@ -40,20 +40,23 @@ class Visits:
         if timer is not None:
             timer.cancel()
 
-    def lost(self, number: str, then: Callable[[], object] | None = None) -> None:
+    def lost(
+        self,
+        number: str,
+        then: Callable[[], object] | None = None,
+        is_connected: Callable[[], bool] = lambda: False,
+    ) -> None:
         """The connection to a session is lost.
 
         Args:
             number: Of the session.
             then: Called too if it has left.
+            is_connected: Whether it has a connection again. One that only looks does not say that it is here; it is
+                asked again after another while.
         """
         with self._lock:
-            if number not in self._here or number in self._away:
-                return
-            timer = threading.Timer(self._grace_s, self._leave, [number, then])
-            timer.daemon = True
-            self._away[number] = timer
-        timer.start()
+            if number in self._here and number not in self._away:
+                self._wait(number, then, is_connected)
 
     def close(self) -> None:
         """Everybody has left."""
@@ -65,10 +68,20 @@ class Visits:
         for number in numbers:
             self._when_gone(number)
 
-    def _leave(self, number: str, then: Callable[[], object] | None) -> None:
+    def _wait(self, number: str, then: Callable[[], object] | None, is_connected: Callable[[], bool]) -> None:
+        """Give a session a while; the caller holds the lock."""
+        timer = threading.Timer(self._grace_s, self._leave, [number, then, is_connected])
+        timer.daemon = True
+        self._away[number] = timer
+        timer.start()
+
+    def _leave(self, number: str, then: Callable[[], object] | None, is_connected: Callable[[], bool]) -> None:
         with self._lock:
             if self._away.pop(number, None) is None:
                 return  # it came back while the timer ran
+            if is_connected():
+                self._wait(number, then, is_connected)
+                return
             self._here.discard(number)
         self._when_gone(number)
         if then is not None:

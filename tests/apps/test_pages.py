@@ -24,6 +24,7 @@ from medseg.io.formats import write_volume
 from medseg.review.desk import open_desk
 from medseg.review.open_case import open_case
 from medseg.review.records import LOCAL_READER, Act, Reader, Verdict
+from medseg.review.tickets import MaskGrant
 from medseg.review.worklist import CaseStatus
 
 LOCAL = Reader(LOCAL_READER, Role.ADMIN)
@@ -168,6 +169,17 @@ def test_an_earlier_version_can_be_shown_again(pages, name):
     assert "**Version 1** is on the screen" in texts(tab)
     assert "from version 0" in texts(tab)
     assert "**Version 0** is on the screen" in texts(press(tab, "Show"))
+
+
+def test_only_what_is_on_the_screen_has_a_ticket(pages, name):
+    sitting = pages.desk.sit("another tab", name, LOCAL).sitting
+    sitting.save(draw(pages.desk, sitting))
+    tab = pages.open("review", name)
+    for _ in range(2):
+        tab = press(tab, "Show")
+    (seat,) = (one for one in pages.desk._seats.values() if one.sitting is not sitting)
+    masks = [grant for grant, *_ in seat.passes._issued.values() if isinstance(grant, MaskGrant)]
+    assert masks == [seat.sitting.shown.grants.mask]
 
 
 def test_strokes_from_before_are_shown_again_and_can_be_discarded(pages, name):

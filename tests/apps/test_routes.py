@@ -118,6 +118,14 @@ def test_a_replayed_mask_is_refused(desk, ask):
     assert desk.noted == [(Refusal.REPLAYED.value, CASE, ANNA.name)] * 2
 
 
+def test_strokes_of_another_tab_are_not_replaced(desk, ask):
+    for status in (200, 409):
+        answer = post(ask, desk.ticket(mask_grant(desk.labels)), body_of(desk.labels))
+        assert answer.status_code == status
+    assert answer.json() == {"error": "you drew on this case elsewhere since"}
+    assert desk.noted == [(Refusal.OVERTAKEN.value, CASE, ANNA.name)]
+
+
 def test_a_failure_of_our_own_says_nothing(desk, ask, monkeypatch, caplog):
     monkeypatch.setattr("medseg_app.routes.draw_slice", lambda *_: (_ for _ in ()).throw(KeyError(str(desk.folder))))
     answer = ask("GET", f"/medseg/slice/{desk.ticket(desk.slices)}/axial/3.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import anyio
 import httpx
@@ -185,7 +186,8 @@ def test_a_full_disk_is_told_and_the_mask_may_come_again(desk, ask):
 
 
 def test_files_that_went_while_the_case_was_open(desk, ask):
-    tokens, body = [desk.ticket(one) for one in (desk.voxels, mask_grant(desk.labels))], body_of(desk.labels)
+    grants, body = (desk.voxels, mask_grant(replace(desk.labels))), body_of(desk.labels)
+    tokens = [desk.ticket(one) for one in grants]
     desk.labels.served.path.unlink()
     assert ask("GET", f"/medseg/voxels/{tokens[0]}").status_code == 410
     assert post(ask, tokens[1], body).status_code == 410

@@ -200,6 +200,51 @@ def test_a_refusal_is_told_and_a_new_ticket_sends_what_is_missing(browser):
         assert list(view.masks) == [9]
 
 
+def test_save_works_again_after_one_that_was_refused(browser):
+    view = ViewerPage(refusals=[410])
+    with shown(browser, view) as viewer:
+        viewer.focus()
+        viewer.page.keyboard.press("b")
+        viewer.drag("axial", (0.6, 0.3), (0.75, 0.3))
+        viewer.page.keyboard.press("Control+s")
+        viewer.wait("v.post.trouble && !v.isSaving")
+        assert viewer.page.get_by_role("button", name="Save").is_enabled()
+        viewer.page.keyboard.press("Control+s")
+        viewer.page.wait_for_function("window.triggers.length === 1")
+
+
+def test_an_unsent_stroke_goes_to_the_outlines_that_it_was_drawn_on(browser):
+    view = ViewerPage()
+    with shown(browser, view) as viewer:
+        viewer.focus()
+        viewer.page.keyboard.press("b")
+        viewer.drag("axial", (0.6, 0.3), (0.75, 0.3))
+        view.scene = replace(view.scene, labels_id="other", mask_url="/mask?other", sequence=9)
+        for _ in range(2):  # a run may come while the other outlines are on their way
+            viewer.page.evaluate("window.show()")
+        viewer.wait("v.drawing.history.done.length === 0 && !v.editing.hasUnsent")
+        assert list(view.masks) == [1]
+        assert viewer.asked("/mask?other") == 0
+        assert not viewer("v.isSaving")
+        viewer.focus()
+        viewer.drag("axial", (0.6, 0.3), (0.75, 0.3))
+        viewer.wait("v.post.stored === 1")
+        assert viewer.asked("/mask?other") == 1
+
+
+def test_what_is_refused_of_a_drawing_that_was_left_is_told(browser):
+    view = ViewerPage(refusals=[410])
+    with shown(browser, view) as viewer:
+        viewer.focus()
+        viewer.page.keyboard.press("b")
+        viewer.drag("axial", (0.6, 0.3), (0.75, 0.3))
+        view.scene = replace(view.scene, case="case-2", labels_id="other", mask_url="/mask?other")
+        viewer.page.evaluate("window.show()")
+        told = "Your last strokes on case-7f3a are not stored: the desk is full."
+        viewer.page.get_by_text(told).wait_for()
+        assert view.masks == {}
+
+
 def test_a_draft_is_unsaved_from_the_start(browser):
     grid = geometry(SHAPE, (1.5, 1.5, 2.5), "LPS")
     with shown(browser, ViewerPage(grid, scene=scene_of(grid, draft=True))) as viewer:

@@ -22,6 +22,7 @@ from medseg.core.volume import LabelMap
 from medseg.review.drafts import Drafts
 from medseg.review.label_stream import labels_digest
 from medseg.review.records import CaseName
+from medseg.review.refusals import Refused
 
 OTHER = CaseName("case-1b2c")
 WIDE = LabelMap(label_map().array.astype(np.int64) * 700, geometry())
@@ -67,6 +68,18 @@ def test_a_draft_that_was_drawn_on_meanwhile_is_not_dropped(drafts):
     assert drafts.drop(CASE, ANNA, newer)
     assert drafts.drop(CASE, ANNA, newer)
     assert drafts.get(CASE, ANNA) is None
+
+
+def test_only_the_draft_that_was_seen_is_replaced(drafts):
+    assert drafts.digest(CASE, ANNA) == ""
+    first = drafts.put(CASE, ANNA, base_of(), label_map(seed=1), before="")
+    assert drafts.digest(CASE, ANNA) == first
+    for before in ("", "12" * 32):
+        with pytest.raises(Refused, match="strokes of another tab"):
+            drafts.put(CASE, ANNA, base_of(), label_map(seed=2), before=before)
+    assert drafts.get(CASE, ANNA).sha256 == first
+    second = drafts.put(CASE, ANNA, base_of(), label_map(seed=2), {"liver": 1}, before=first)
+    assert (drafts.get(CASE, ANNA).sha256, drafts.get(CASE, ANNA).structures) == (second, {"liver": 1})
 
 
 def test_nobodys_name_is_in_the_folder(drafts, tmp_path):

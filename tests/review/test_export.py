@@ -15,8 +15,9 @@ from medseg.io.formats import read_label_map, read_volume
 from medseg.io.label_files import read_outlines
 from medseg.pipelines.deidentify import DeidentifyOptions, deidentify
 from medseg.review.edits import volumes_ml
-from medseg.review.export import REPORT, ExportMode, ExportRequest, export_case, is_reader
-from medseg.review.records import LOCAL_READER, Act, Decision, Origin, Verdict
+from medseg.review.export import REPORT, ExportMode, ExportRequest, export_case
+from medseg.review.makers import is_reader
+from medseg.review.records import LOCAL_READER, Act, Decision, ModelStamp, Origin, Verdict
 from medseg.review.rows import NewVersion
 
 MARKED = {"PatientName": "MARKER^NAME", "PatientID": "MARKERID", "AccessionNumber": "MARKERACC"}
@@ -126,6 +127,17 @@ def test_outlines_of_a_second_model_carry_its_name(begun):
     seg = pydicom.dcmread(export_case(place, case, ExportRequest(kept.number, (ResultForm.SEG,)), SENIOR) / "seg.dcm")
     algorithm = seg.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
     assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("second", "7.1")
+
+
+def test_outlines_keep_the_model_that_made_them_when_another_one_runs_later(begun):
+    place, case, version = begun
+    record = replace(case.files.record, model=ModelStamp("later model", "7.1", "ab"))
+    place.store.add_case(record, SENIOR)
+    again = replace(case, files=replace(case.files, record=record))
+    folder = export_case(place, again, ExportRequest(version.number, (ResultForm.SEG,)), SENIOR)
+    algorithm = pydicom.dcmread(folder / "seg.dcm").SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
+    assert algorithm.AlgorithmName == "unknown model"
+    assert "later model" not in (folder / REPORT).read_text()
 
 
 def test_an_upload_leaves_for_its_owner_and_for_release_only(tmp_path):

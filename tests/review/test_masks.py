@@ -7,6 +7,7 @@ import io
 import re
 import struct
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from medseg.review.drafts import Drafts
 from medseg.review.label_stream import labels_digest
 from medseg.review.masks import edited_labels, largest_body, read_mask, receive_mask
 from medseg.review.refusals import Refused
+from medseg.review.tickets import Sequence
 
 
 @pytest.fixture
@@ -242,11 +244,22 @@ def test_a_mask_that_is_refused_or_not_kept_may_be_sent_again(tmp_path, labels, 
     assert receive_mask(grant, stream_of(body_of(labels)), 1, drafts).sequence == 1
 
 
-def test_a_case_that_was_closed_takes_no_mask(tmp_path, labels):
+def test_a_case_that_is_gone_takes_no_mask(tmp_path, labels):
     body = body_of(labels)
     labels.served.path.unlink()
     with pytest.raises(InputError, match="no longer open"):
-        receive_mask(mask_grant(labels), stream_of(body), 1, Drafts(tmp_path / "review", KEY))
+        receive_mask(mask_grant(replace(labels)), stream_of(body), 1, Drafts(tmp_path / "review", KEY))
+
+
+def test_strokes_of_another_tab_are_not_replaced(tmp_path, labels):
+    drafts, one, other = Drafts(tmp_path / "review", KEY), mask_grant(labels), mask_grant(labels)
+    receive_mask(one, stream_of(body_of(labels, drawn(labels, 2))), 1, drafts)
+    kept = receive_mask(one, stream_of(body_of(labels, drawn(labels, 1))), 2, drafts).sha256
+    for draft in ("", "12" * 32):
+        with pytest.raises(Refused, match="strokes of another tab"):
+            receive_mask(replace(other, sequence=Sequence(draft)), stream_of(body_of(labels)), 1, drafts)
+    assert drafts.get(CASE, ANNA).sha256 == kept
+    assert receive_mask(replace(other, sequence=Sequence(kept)), stream_of(body_of(labels)), 1, drafts).sha256 != kept
 
 
 def test_no_message_names_a_file(labels):

@@ -1,12 +1,14 @@
+import weakref
 from pathlib import Path
 
 import pytest
+from drawn_masks import mask_grant, shown, small_case
 
 from medseg.core.errors import InputError
-from medseg.review.passes import Passes
+from medseg.review.passes import GRACE_S, Passes
 from medseg.review.records import CaseName
 from medseg.review.refusals import Refused
-from medseg.review.tickets import Tickets, VoxelGrant
+from medseg.review.tickets import MaskGrant, Tickets, VoxelGrant
 
 MINUTES = 10
 
@@ -57,6 +59,30 @@ def test_all_are_taken_back_at_the_end(tickets):
     with pytest.raises(Refused, match="taken back"):
         tickets.redeem(token, "browser", VoxelGrant)
     assert passes.ticket(wanted, "browser") != token
+
+
+def test_what_is_no_longer_on_the_screen_is_forgotten_after_a_while(tickets, clock):
+    passes, on_screen, before = Passes(tickets, MINUTES), grant(), grant("b")
+    kept, token = passes.ticket(on_screen, "browser"), passes.ticket(before, "browser")
+    passes.keep([on_screen])
+    assert tickets.redeem(token, "browser", VoxelGrant) is before, "it may be on its way"
+    clock.now = GRACE_S
+    with pytest.raises(Refused, match="expired"):
+        tickets.redeem(token, "browser", VoxelGrant)
+    assert passes.ticket(on_screen, "browser") == kept
+    forgotten = weakref.ref(before)
+    del before
+    assert forgotten() is None, "nothing holds on to what it was"
+
+
+def test_the_last_mask_may_come_for_a_while_after_the_end(tickets, clock, tmp_path):
+    passes, wanted = Passes(tickets, MINUTES), mask_grant(shown(small_case(), tmp_path))
+    token = passes.ticket(wanted, "browser")
+    passes.close()
+    assert tickets.redeem(token, "browser", MaskGrant) is wanted
+    clock.now = GRACE_S
+    with pytest.raises(Refused, match="expired"):
+        tickets.redeem(token, "browser", MaskGrant)
 
 
 def test_a_browser_without_a_cookie_gets_none(tickets):

@@ -3,13 +3,17 @@ import dataclasses
 import numpy as np
 import pytest
 from case_factories import ADMIN, ANN, BOB, GRID, SCHEME, SENIOR, config_of, folder_source, nifti_case
+from drawn_masks import body_of, stream_of
 
 from medseg.config.review import LoginSection, Role
-from medseg.core.errors import InputError
+from medseg.core.errors import InputError, LabelError
 from medseg.core.volume import LabelMap, MultiLabelMap
 from medseg.io.formats import write_multi_label_map
 from medseg.review.desk import open_desk
+from medseg.review.masks import receive_mask
 from medseg.review.records import Act, Difficulty, Verdict
+from medseg.review.refusals import Refused
+from medseg.review.slices import Look
 from medseg.review.tickets import MaskGrant
 
 HERE, THERE = "this tab", "another tab"
@@ -150,6 +154,76 @@ def test_an_older_version_can_be_shown_and_gone_on_from(desk, name):
     assert sitting.save(draw(desk, sitting, value=2)).parent == 0
 
 
+def test_outlines_that_were_drawn_with_other_structures_are_not_shown_as_these(desk, name, tmp_path):
+    sitting = desk.sit(HERE, name, ANN).sitting
+    sitting.save(draw(desk, sitting))
+    draw(desk, sitting, corner=3)
+    desk.leave(HERE)
+    (tmp_path / "data" / "labels.json").write_text('{"liver": 2, "spleen": 1}')
+    desk._found._looked = -1e9
+    again = desk.sit(HERE, name, ANN).sitting
+    assert again.shown.version.number == 0
+    assert again.pending is not None
+    for work in (again.take_up, lambda: again.show(1)):
+        with pytest.raises(LabelError, match="drawn with other structures .*: 'liver' had the value 1 and has 2"):
+            work()
+
+
+def sent(desk, grant, value=1):
+    """A mask on its way: what the browser draws on what a grant is for."""
+    drawn = np.array(grant.shown.array())
+    drawn[:2, :2, :2] = value
+    return receive_mask(grant, stream_of(body_of(grant.shown, drawn)), grant.sequence.next, desk.drafts).sha256
+
+
+def test_the_last_stroke_is_kept_though_the_reader_has_gone_on(desk, name):
+    sitting = desk.sit(HERE, name, ANN).sitting
+    grant = sitting.shown.grants.mask
+    desk.sit(HERE, desk.cases(ANN)[1].name, ANN)
+    assert not grant.shown.served.path.exists()
+    sha256 = sent(desk, grant, 2)
+    again = desk.sit(HERE, name, ANN).sitting
+    assert again.shown.is_draft
+    assert again.save(sha256).number == 1
+
+
+def test_a_late_stroke_on_another_version_waits_for_a_decision_and_replaces_nothing(desk, name):
+    sitting = desk.sit(HERE, name, ANN).sitting
+    sitting.save(sent(desk, sitting.shown.grants.mask))
+    late = sitting.shown.grants.mask
+    sitting.show(0)
+    sent(desk, late, 2)
+    assert desk.sit(HERE, name, ANN).sitting.pending.base == 1
+    with pytest.raises(Refused, match="strokes of another tab"):
+        sent(desk, sitting.shown.grants.mask)
+    sitting.discard()
+    assert sent(desk, sitting.shown.grants.mask)
+    with pytest.raises(Refused, match="strokes of another tab"):
+        sent(desk, late, 2)
+
+
+def test_strokes_of_another_tab_are_shown_where_nothing_was_drawn(desk, name):
+    one, other = (desk.sit(tab, name, ANN).sitting for tab in (HERE, THERE))
+    sent(desk, one.shown.grants.mask, 2)
+    assert desk.sit(HERE, name, ANN).sitting.may_draw
+    assert not one.shown.is_draft, "they are on the screen already"
+    assert desk.sit(THERE, name, ANN).sitting is other
+    assert other.shown.is_draft
+    sent(desk, other.shown.grants.mask)
+    assert desk.sit(HERE, name, ANN).sitting.pending is not None, "something was drawn here"
+    other.save()
+    assert sent(desk, one.shown.grants.mask, 2), "they are in a version, so nothing is lost"
+
+
+def test_the_version_that_a_reader_began_with_is_fetched_anew_after_a_save(desk, name):
+    sitting = desk.sit(HERE, name, ANN).sitting
+    first = sitting.shown.identity
+    sitting.save(draw(desk, sitting))
+    sitting.show(0)
+    assert sitting.shown.identity != first
+    assert sitting.prediction.sha256 in sitting.shown.identity, "a browser that has just these need not fetch them"
+
+
 def test_readers_see_the_prediction_and_their_own_versions_seniors_see_all(desk, name):
     mine = desk.sit(HERE, name, ANN).sitting
     mine.save(draw(desk, mine))
@@ -218,6 +292,12 @@ def test_structures_that_overlap_are_drawn_one_at_a_time(desk, overlapping):
     overlapping.choose("spleen")
     assert [row.name for row in overlapping.shown.rows] == ["spleen"]
     assert not others.path.exists()
+
+
+def test_a_structure_is_hidden_by_the_value_that_the_browser_has(overlapping):
+    overlapping.choose("spleen")
+    (row,) = overlapping.shown.rows
+    assert overlapping.shown.grants.slices.look(Look(hidden=(row.value,))).hidden == {SCHEME["spleen"].value}
 
 
 def test_another_structure_is_chosen_with_all_strokes_up_to_now(desk, overlapping):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from review_places import ANNA, BERT, CASE, KEY, MODEL, Place, decision, filled,
 
 from medseg.core.errors import InputError, OutputError, ReadError
 from medseg.review.database import FILE
-from medseg.review.records import Act, CaseName, Flag, Origin, Verdict
+from medseg.review.records import Act, CaseName, Flag, ModelStamp, Origin, Verdict
 from medseg.review.store import open_store, read_store
 
 
@@ -63,6 +64,19 @@ def test_the_log_tells_who_did_what_to_which_outlines(place):
     assert entries[3].facts == {**outlines, **model, "verdict": "accepted", "difficulty": "hard"}
     assert entries[6].facts == {"cases": 2, "form": "seg", "size_mb": 0.5}
     assert [entry.made for entry in entries] == sorted(entry.made for entry in entries)
+
+
+def test_outlines_go_back_to_the_model_that_made_them_whatever_runs_later(place):
+    later = ModelStamp("later", "2", "e2" * 32)
+    with place.open() as store:
+        filled(store)
+        store.add_case(record(model=later), ANNA)
+        saved = store.add_version(new_version(1, "ef" * 32), ANNA)
+        store.decide(decision(1), ANNA)
+        assert [entry.facts["model"] for entry in store.entries()][-2:] == [MODEL.name] * 2
+        assert store.model_of(saved) == MODEL
+        beside = store.add_version(replace(new_version(0, "12" * 32), author=later.name), ANNA)
+        assert store.model_of(store.add_version(new_version(beside.number, "34" * 32), ANNA)) == later
 
 
 def test_a_case_that_is_seen_again_is_logged_only_if_it_has_changed(place):

@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from medseg.data.layouts import open_dataset
 from medseg.data.load import load_label
 from medseg.pipelines.plan import PlanOptions, plan
 from medseg.review.accepted import accepted_version
+from medseg.review.export import ExportRequest, export_case
+from medseg.review.open_case import open_case
 from medseg.review.records import Decision, Verdict
 from medseg.review.training_set import LEFT_OUT, write_training_set
 
@@ -99,6 +102,16 @@ def test_nothing_is_written_without_an_accepted_case_or_a_right(place, tmp_path)
     (tmp_path / "set").mkdir()
     with pytest.raises(InputError, match="is there already"):
         write_training_set(place, [case.files], tmp_path / "set", SENIOR)
+
+
+def test_outlines_that_were_drawn_with_other_structures_are_left_alone(place, tmp_path):
+    case, version = corrected(place, small_nifti_case(tmp_path / "case", "case-x"))
+    decide(place, case, version.number)
+    renamed = replace(case.files, scheme=scheme("liver", "kidney"))
+    with pytest.raises(LabelError, match="drawn with other structures .*: 'spleen' is none of them"):
+        write_training_set(place, [renamed], tmp_path / "set", SENIOR)
+    with pytest.raises(LabelError, match="drawn with other structures"):
+        export_case(place, open_case(renamed), ExportRequest(version.number), SENIOR)
 
 
 def test_cases_of_other_structures_do_not_mix(place, tmp_path):

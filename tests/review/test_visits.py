@@ -50,6 +50,17 @@ def test_a_session_that_comes_back_in_time_stays():
     assert gone.names == ["one"]
 
 
+def test_a_session_that_is_connected_again_and_only_looks_stays_until_it_is_not():
+    gone, answers = Gone(), [True, True, False]
+    visits = Visits(gone, SOON_S)
+    visits.here("one")
+    visits.lost("one", is_connected=lambda: bool(gone.names) or answers.pop(0))
+    assert gone.one_left.wait(WAIT_S)
+    assert answers == []
+    visits.close()
+    assert gone.names == ["one"]
+
+
 def test_a_session_that_nobody_saw_cannot_be_lost():
     gone = Gone()
     visits = Visits(gone, SOON_S)

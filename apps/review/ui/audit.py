@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import streamlit as st
 from medseg_app import in_use
 
 from medseg.review.access import Deed, require
-from medseg.review.audit import AuditEntry
+from medseg.review.audit import AuditEntry, Detail
 from medseg.review.records import Act
 
 from .person import reader_or_sign_in
@@ -74,8 +74,10 @@ def row_of(entry: AuditEntry) -> dict[str, object]:
     }
 
 
-def _short(value: str | float) -> str:
+def _short(value: Detail) -> str:
     """A detail in few letters: of a digest the beginning, of a number what can be read."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
     if isinstance(value, float):
         return f"{value:.2f}"
     return value[:12] if isinstance(value, str) and _DIGEST.fullmatch(value) else str(value)

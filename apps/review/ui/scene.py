@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from medseg_viewer import (
@@ -78,7 +78,7 @@ def scene_of(seat: Seat, holder: str, wishes: Wishes) -> Scene:
     addresses = _Addresses(seat, holder)
     image = opened.channel(wishes.channel) if wishes.channel else opened.image
     slices, start = addresses.slices(), _start(view)
-    return Scene(
+    scene = Scene(
         case=opened.case.files.name,
         image_id=wishes.channel,
         labels_id=shown.identity,
@@ -105,16 +105,20 @@ def scene_of(seat: Seat, holder: str, wishes: Wishes) -> Scene:
         jump=wishes.jump,
         test=wishes.test,
     )
+    seat.passes.keep(addresses.grants)
+    return scene
 
 
 @dataclass(frozen=True)
 class _Addresses:
-    """Paths of our own routes, with the tab's tickets."""
+    """Paths of our own routes, with the tab's tickets, and the grants that these are for."""
 
     seat: Seat
     holder: str
+    grants: list[Grant] = field(default_factory=list)
 
     def of(self, kind: str, grant: Grant) -> str:
+        self.grants.append(grant)
         return f"/medseg/{kind}/{self.seat.passes.ticket(grant, self.holder)}"
 
     def voxels(self, grant: VoxelGrant) -> str:

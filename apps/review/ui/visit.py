@@ -7,6 +7,7 @@ import contextlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import streamlit as st
 from medseg_app import in_use, memory
@@ -46,7 +47,7 @@ def _gone(stay: tuple[str, str]) -> None:
     """The connection was lost: perhaps for a moment, perhaps for good; the desk waits a while before it clears up."""
     number, session = stay
     if in_use.is_open():
-        in_use.desk().visits.lost(number, _ender(session))
+        in_use.desk().visits.lost(number, _ender(session), partial(_is_active, session))
 
 
 @st.cache_resource(scope="session", show_spinner=False, on_release=_gone)
@@ -54,6 +55,11 @@ def _present(number: str) -> tuple[str, str]:
     in_use.desk().visits.here(number)
     run = get_script_run_ctx()
     return number, run.session_id if run else ""
+
+
+def _is_active(session: str) -> bool:
+    """Whether a session has a connection, also if its page did not run since it came back."""
+    return runtime.exists() and runtime.get_instance().is_active_session(session)
 
 
 def _ender(session: str) -> Callable[[], object] | None:
@@ -64,7 +70,7 @@ def _ender(session: str) -> Callable[[], object] | None:
         return None  # the server has stopped
 
     def end() -> None:
-        if runtime.exists() and not runtime.get_instance().is_active_session(session):
+        if runtime.exists() and not _is_active(session):
             runtime.get_instance().close_session(session)
         loop.run_in_executor(None, memory.give_back)
 

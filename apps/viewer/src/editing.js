@@ -14,6 +14,16 @@ export class Editing {
     this.tool = { name: 'move', size: 9, tolerance: 30, protects: false };
     this.savedVersion = 0;
     this.isSaving = false;
+    this.parted = new Set(); // posts of drawings that were left, until the server has them
+  }
+
+  get posts() {
+    return [this.post, ...this.parted].filter(Boolean);
+  }
+
+  /** Whether there are strokes that the server lacks, also of drawings that were left. */
+  get hasUnsent() {
+    return this.posts.some((post) => post.isPending || post.isSending);
   }
 
   /** Whether there are strokes that are in no version. */
@@ -25,26 +35,31 @@ export class Editing {
   take(drawing) {
     const { scene } = this.viewer;
     this.drawing = drawing;
+    this.labelsId = scene.labels_id;
     this.savedVersion = 0;
+    this.isSaving = false;
     this.isDraft = scene.draft;
     this.follow(scene);
     this.told();
   }
 
-  /** Take the address of a scene for drawings; it may have none for a while. */
+  /** Take the address of a scene for drawings; it may have none for a while, or one for outlines that are not here yet. */
   follow(scene) {
     const { drawing } = this;
-    if (!drawing || !scene.mask_url) return;
+    if (!drawing || !this.isOnScreen(scene.labels_id)) return;
+    this.labelsId = scene.labels_id;
+    if (!scene.mask_url) return;
     if (this.post) this.post.moveTo(scene.mask_url, scene.sequence);
     else {
       const onChange = () => this.drawing === drawing && this.told();
-      this.post = new MaskPost({ parts: () => drawing.fileParts(), url: scene.mask_url, sequence: scene.sequence, onChange });
+      const { case: name, mask_url: url, sequence } = scene;
+      this.post = new MaskPost({ parts: () => drawing.fileParts(), name, url, sequence, onChange });
     }
   }
 
-  /** Whether labels are what the server has of the drawing, by the digest in their name. */
+  /** Whether labels are those that the drawing began with, or what the server has of it, by the digest in their name. */
   isOnScreen(labelsId) {
-    return Boolean(this.post?.receipt) && labelsId.includes(this.post.receipt.sha256);
+    return labelsId === this.labelsId || (Boolean(this.post?.receipt) && labelsId.includes(this.post.receipt.sha256));
   }
 
   /** Part with the drawing; what the server lacks of it is still sent. */
@@ -53,14 +68,32 @@ export class Editing {
     this.setTool('move');
     this.drawing = null;
     this.post = null;
-    if (post?.isPending) post.stores().then(() => post.close());
+    this.labelsId = null;
+    this.isSaving = false;
+    if (post?.isPending) this.partFrom(post);
     else post?.close();
+  }
+
+  /** Send what the server lacks of a drawing that was left; what it refuses is told. */
+  async partFrom(post) {
+    this.parted.add(post);
+    post.onChange = () => this.sayTrouble();
+    const why = await post.stores().then(() => '', (error) => error.why);
+    post.close();
+    this.parted.delete(post);
+    this.sayTrouble();
+    if (why) this.viewer.say(`Your last strokes on ${post.name} are not stored: ${why}.`);
   }
 
   told() {
     this.viewer.tell('changed', this.hasUnsaved);
-    this.viewer.frame.sayUnsent(this.post?.trouble ? sentence({ message: this.post.trouble }) : '');
+    this.sayTrouble();
     this.viewer.refresh();
+  }
+
+  sayTrouble() {
+    const trouble = this.posts.find((post) => post.trouble)?.trouble;
+    this.viewer.frame.sayUnsent(trouble ? sentence({ message: trouble }) : '');
   }
 
   /** Something was drawn. */
@@ -142,9 +175,11 @@ export class Editing {
     this.isSaving = true;
     this.viewer.refresh();
     const version = post.version;
-    const receipt = await post.stores();
+    const receipt = await post.stores().catch(() => null); // what was refused is told with the strokes
     if (post !== this.post) return;
     this.isSaving = false;
+    this.viewer.refresh();
+    if (!receipt) return;
     this.isDraft = false;
     this.savedVersion = version;
     this.told(); // first, because a run that is told of a save must not be cut short by another

@@ -56,8 +56,10 @@ export class Loader {
   /** Other outlines of the same image. */
   async loadLabels() {
     const { viewer } = this;
+    const { labels_id: wanted, labels_url: url } = viewer.scene;
     try {
-      const labels = await fetchBytes(viewer.scene.labels_url, () => {}, this.work.signal);
+      const labels = await fetchBytes(url, () => {}, this.work.signal);
+      if (viewer.scene.labels_id !== wanted) return; // others were asked for meanwhile
       this.takeLabels(labels);
       viewer.look.show();
     } catch (error) {

@@ -7,11 +7,11 @@ const PATIENCE_MS = 180_000;
 
 export class MaskPost {
   /**
-   * @param {{parts: () => BlobPart[], url: string, sequence: number, onChange: () => void}} setup
-   *   `parts` gives the drawing as the parts of a file, a copy
+   * @param {{parts: () => BlobPart[], name: string, url: string, sequence: number, onChange: () => void}} setup
+   *   `parts` gives the drawing as the parts of a file, a copy; `name` is the case's
    */
-  constructor({ parts, url, sequence, onChange }) {
-    Object.assign(this, { parts, url, sequence, onChange });
+  constructor({ parts, name, url, sequence, onChange }) {
+    Object.assign(this, { parts, name, url, sequence, onChange });
     this.version = 0; // counts strokes
     this.stored = 0; // the version that the server has
     this.receipt = null; // what the server said of it
@@ -20,7 +20,7 @@ export class MaskPost {
     this.isSending = false;
     this.isClosed = false;
     this.timer = 0;
-    this.waiting = []; // those who wait for a version: {version, resolve}
+    this.waiting = []; // those who wait for a version: {version, resolve, reject}
   }
 
   /** Whether the server lacks strokes. */
@@ -52,11 +52,12 @@ export class MaskPost {
    * Wait until the server has the drawing as it is now.
    *
    * @returns {Promise<{sequence: number, sha256: string}>} what the server said of it
+   * @throws {Error} one sentence if it refuses the drawing for good
    */
   stores() {
     if (!this.isPending && this.receipt) return Promise.resolve(this.receipt);
-    return new Promise((resolve) => {
-      this.waiting.push({ version: this.version, resolve });
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ version: this.version, resolve, reject });
       this.schedule(0);
     });
   }
@@ -84,11 +85,17 @@ export class MaskPost {
       this.attempt = 0;
     } catch (error) {
       this.trouble = error.message;
-      if (error.isFinal) this.attempt = WAITS_MS.length;
+      if (error.isFinal) this.refused(error);
       else this.schedule(WAITS_MS[Math.min(this.attempt++, WAITS_MS.length - 1)]);
     }
     this.isSending = false;
     this.settle();
+  }
+
+  /** Nothing is sent again by itself. */
+  refused(error) {
+    this.attempt = WAITS_MS.length;
+    this.waiting.splice(0).forEach((one) => one.reject(error));
   }
 
   settle() {
@@ -120,13 +127,14 @@ async function post(url, sequence, body) {
   }
   if (answer.ok) return answer.json();
   const isFinal = answer.status >= 400 && answer.status < 500 && answer.status !== 408 && answer.status !== 429;
-  throw Object.assign(new Error(await reason(answer, isFinal)), { isFinal });
+  const why = await reason(answer);
+  const words = isFinal
+    ? `your strokes are not stored: ${why}; keep this page open and open the case again in another tab`
+    : `${why}; your strokes are kept here and sent again`;
+  throw Object.assign(new Error(words), { isFinal, why });
 }
 
-async function reason(answer, isFinal) {
+async function reason(answer) {
   const told = await answer.json().then((body) => body.error, () => '');
-  const what = typeof told === 'string' && told ? told : `the server answered ${answer.status}`;
-  return isFinal
-    ? `your strokes are not stored: ${what}; keep this page open and open the case again in another tab`
-    : `${what}; your strokes are kept here and sent again`;
+  return typeof told === 'string' && told ? told : `the server answered ${answer.status}`;
 }

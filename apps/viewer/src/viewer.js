@@ -37,7 +37,7 @@ export class Viewer {
     this.pointer = new Pointer(this);
     this.stepper = new Stepper(this);
     listenToKeys(this);
-    this.onUnload = (event) => this.post && (this.post.isPending || this.post.isSending) && event.preventDefault();
+    this.onUnload = (event) => this.editing.hasUnsent && event.preventDefault();
     window.addEventListener('beforeunload', this.onUnload);
   }
 
@@ -99,7 +99,7 @@ export class Viewer {
       await this.fallBack(LOST);
       return;
     }
-    await this.load(this.drawing);
+    await this.load(this.editing.isOnScreen(this.scene.labels_id) ? this.drawing : null);
   }
 
   /** Load the scene on the stage that is there. */
