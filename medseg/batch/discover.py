@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -79,6 +80,12 @@ def find_studies(folder: Path, key: ProjectKey, progress: Progress = SILENT) -> 
     return sorter.found(others=listing.passed.total() - len(listing.lost) - shut, shut=shut)
 
 
+def study_in(folder: Path) -> StudyFiles:
+    """The study that the objects in a folder of a spool are, which is named after it, whatever they say themselves."""
+    files = [(str(path.absolute()), digest_of(_identity(path))) for path in folder.glob("*.dcm")]
+    return study_of(folder.name, files, {})
+
+
 class StudySorter:
     """Puts files with their study; keeps no more of a file than its path and a short digest."""
 
@@ -119,6 +126,15 @@ def study_of(name: str, files: Iterable[tuple[str, bytes]], damaged: Mapping[str
     digest = hashlib.sha256(b"".join(sorted(part for _, part in ordered)))
     beside = sum(damaged.get(folder, 0) for folder in {str(Path(path).parent) for path, _ in ordered})
     return StudyFiles(name, tuple(path for path, _ in ordered), digest.hexdigest()[:32], beside)
+
+
+def _identity(path: Path) -> FileIdentity:
+    """What a file is; by its name if it does not tell."""
+    with contextlib.suppress(ReadError):
+        identity = read_file_identity(path)
+        if identity is not None:
+            return identity
+    return FileIdentity(path.parent.name, path.name, path.stat().st_size)
 
 
 def digest_of(identity: FileIdentity) -> bytes:

@@ -58,11 +58,19 @@ class TaskMaker:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A batch: its folder, its manifest, and whether studies that failed are tried again."""
+    """A batch.
+
+    Attributes:
+        folder: Of its results.
+        manifest: What became of each study.
+        retry: Whether studies that failed are tried again.
+        keeps_done: Whether what was done of a study stays when a later round of it is skipped or fails.
+    """
 
     folder: Path
     manifest: Manifest
     retry: bool = True
+    keeps_done: bool = False
 
     def begin(self, settings: WorkSettings) -> None:
         """Sweep up after a run that was killed, and note that another one begins.
@@ -88,20 +96,33 @@ class Job:
     def run(self, engine: Engine, tasks: Tasks) -> Iterator[StudyResult]:
         """What became of each study, once it is in the manifest; worker processes that were ended leave nothing behind.
 
-        A study that was not done keeps no results of an earlier version, which would be taken for its own.
+        A study that was not done keeps no results of an earlier version, which would be taken for its own; where later
+        rounds may bring less of a study than was there, what was done stays, and the manifest goes on saying so.
 
         Raises:
             OutputError: If the manifest cannot be written, or old results cannot be removed.
         """
         try:
             for result in engine.run(tasks):
-                if result.status is not Status.DONE:
-                    _remove(self.folder / STUDIES / result.name)
-                self.manifest.record(result)
+                self._record(result)
                 tasks.ended(result)
                 yield result
         finally:
             self._sweep()
+
+    def _record(self, result: StudyResult) -> None:
+        folder = self.folder / STUDIES / result.name
+        if result.status is Status.FAILED:  # its worker may have been killed while it wrote
+            replaced = [path.parent for path in folder.parent.glob(f".old-*/{result.name}")]
+            for path in (*folder.parent.glob(f".partial-*-{result.name}"), *replaced):
+                _remove(path)
+        if result.status is not Status.DONE:
+            earlier = read_receipt(folder) if self.keeps_done else None
+            if earlier is not None and earlier.name == result.name:
+                self.manifest.record(earlier)
+                return
+            _remove(folder)
+        self.manifest.record(result)
 
     def _sweep(self) -> None:
         """Remove what atomic writing leaves behind when it is killed."""

@@ -18,16 +18,34 @@ from medseg.io.spool import Spool
 
 from .records import Status, StudyResult, StudyTask
 
+_LONGEST_WAIT_S = 900.0
+
 Deliver = Callable[[Sequence[Path]], Sequence[SendOutcome]]
 """Sends files and tells what became of each."""
 
 
+@dataclass(frozen=True)
+class _Problem:
+    """Why results have not arrived, and whether they never will."""
+
+    reason: str
+    is_final: bool = False
+
+
 @dataclass(eq=False)
 class _Hand:
-    """A study that was taken from the spool."""
+    """A study that was taken from the spool, and its folder there."""
 
-    task: StudyTask
-    delivery: Future[str] | None = None
+    folder: Path
+    delivery: Future[_Problem | None] | None = None
+
+
+@dataclass(frozen=True)
+class _Wait:
+    """How long a study waits for its next try, and until when."""
+
+    seconds: float
+    ends: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +69,8 @@ class SpooledTasks:
     """Tasks that come as studies in a spool come to rest, until somebody stops them.
 
     A study leaves the spool when its results are delivered, and not before: after a crash it comes again, is found done
-    in the manifest, and is delivered once more, under the same UIDs. What cannot be delivered waits and is tried again.
+    in the manifest, and is delivered once more, under the same UIDs. What cannot be delivered waits and is tried again,
+    after twice the time at each try; what the receiver refuses for what it is stays in the output folder only.
 
     Args:
         spool: Where studies arrive.
@@ -71,6 +90,7 @@ class SpooledTasks:
     ) -> None:
         self._spool, self._quiet_s, self._left, self._back, self._stop = spool, quiet_s, left, back, stop
         self._hands: dict[str, _Hand] = {}
+        self._waits: dict[str, _Wait] = {}
         self._sending = ThreadPoolExecutor(1)
         self._looked = 0.0
 
@@ -81,8 +101,10 @@ class SpooledTasks:
         if self._stop.is_set() or now - self._looked < min(1.0, self._quiet_s / 4):
             return None
         for name in self._spool.quiet(self._quiet_s):
-            task, is_left = self._left(self._spool.take(name))
-            self._hands[name] = hand = _Hand(task)
+            if name in self._waits and now < self._waits[name].ends:
+                continue
+            self._hands[name] = hand = _Hand(self._spool.take(name))
+            task, is_left = self._left(hand.folder)
             if is_left:
                 return task
             self._send(hand)
@@ -90,16 +112,17 @@ class SpooledTasks:
         return None
 
     def ended(self, result: StudyResult) -> None:
-        """The study's results go back; one that failed is set aside."""
+        """The study's results go back; one that failed is set aside, or waits for room on the disk."""
         hand = self._hands[result.name]
         if result.status is Status.DONE:
             self._send(hand)
             return
-        problem = _set_aside(hand.task, self._back.failed) if result.status is Status.FAILED else ""
+        if result.lacks_room:
+            self._put_off(result.name, "stays in the spool until there is room; it is tried again")
+            return
+        problem = _set_aside(hand.folder, self._back.failed) if result.status is Status.FAILED else ""
         if problem:
-            self._back.progress.note(f"{result.name}: stays in the spool, as it cannot be set aside ({problem})")
-            self._spool.give_back(result.name)
-            del self._hands[result.name]
+            self._put_off(result.name, f"stays in the spool, as it cannot be set aside ({problem})")
         else:
             self._leave(result.name)
 
@@ -114,7 +137,7 @@ class SpooledTasks:
         self._settle()
 
     def _send(self, hand: _Hand) -> None:
-        hand.delivery = self._sending.submit(_delivered, self._back, hand.task.name)
+        hand.delivery = self._sending.submit(_delivered, self._back, hand.folder.name)
 
     def _settle(self) -> bool:
         """Let go of studies whose results have arrived; whether any are still under way."""
@@ -125,26 +148,37 @@ class SpooledTasks:
             if not hand.delivery.done():
                 under_way = True
                 continue
-            problem = "stopped before it was sent" if hand.delivery.cancelled() else hand.delivery.result()
-            if problem:
-                self._back.progress.note(f"{name}: not delivered, {problem}; it is tried again")
-                self._spool.give_back(name)
-                del self._hands[name]
-            else:
-                self._leave(name)
+            stopped = hand.delivery.cancelled()
+            problem = _Problem("stopped before it was sent") if stopped else hand.delivery.result()
+            if problem is not None and not problem.is_final:
+                self._put_off(name, f"not delivered, {problem.reason}; it is tried again")
+                continue
+            if problem is not None:
+                self._back.progress.note(f"{name}: not delivered, {problem.reason}; it stays in the output folder")
+            self._leave(name)
         return under_way
+
+    def _put_off(self, name: str, why: str) -> None:
+        """Let a study wait in the spool, each time twice as long."""
+        self._back.progress.note(f"{name}: {why}")
+        before = self._waits.get(name)
+        seconds = self._quiet_s if before is None else min(2 * before.seconds, _LONGEST_WAIT_S)
+        self._waits[name] = _Wait(seconds, time.monotonic() + seconds)
+        self._spool.give_back(name)
+        del self._hands[name]
 
     def _leave(self, name: str) -> None:
         self._spool.done(name)
+        self._waits.pop(name, None)
         del self._hands[name]
 
 
-def _set_aside(task: StudyTask, failed: Path) -> str:
+def _set_aside(taken: Path, failed: Path) -> str:
     """Keep the objects of a study that failed, which the spool then forgets; why that cannot be, empty if it was."""
-    folder = failed / task.name
+    folder = failed / taken.name
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in map(Path, task.paths):
+        for path in taken.iterdir():
             kept = folder / path.name
             kept.unlink(missing_ok=True)
             try:
@@ -156,14 +190,16 @@ def _set_aside(task: StudyTask, failed: Path) -> str:
     return ""
 
 
-def _delivered(back: Return, name: str) -> str:
-    """Send the DICOM objects of a study's results; why that failed, empty if it did not."""
+def _delivered(back: Return, name: str) -> _Problem | None:
+    """Send the DICOM objects of a study's results; why that failed, None if it did not."""
     paths = sorted((back.studies / name).rglob("*.dcm"))
     if back.deliver is None or not paths:
-        return ""
+        return None
     try:
         outcomes = back.deliver(paths)
     except MedsegError as error:
-        return str(error)
-    failed = [one for one in outcomes if not one.stored]
-    return f"{len(failed)} of {len(paths)} objects: {failed[0].reason}" if failed else ""
+        return _Problem(str(error))
+    failed = sorted((one for one in outcomes if not one.stored), key=lambda one: one.is_final)
+    if not failed:
+        return None
+    return _Problem(f"{len(failed)} of {len(paths)} objects: {failed[0].reason}", failed[0].is_final)

@@ -135,7 +135,7 @@ def write_form(path: Path, product: Product, form: ResultForm, forms: Sequence[R
         return
     match form:
         case ResultForm.NIFTI:
-            write_labels(path, product.segmentation.labels)
+            write_labels(path, product.segmentation.labels, product.segmentation.scheme)
         case ResultForm.NRRD:
             write_slicer_nrrd(path, product.segmentation)
         case ResultForm.STL | ResultForm.OBJ:

@@ -87,6 +87,7 @@ class StudyResult:
         seconds: By stage.
         measured: Of each series and target.
         outputs: What was written.
+        lacks_room: Whether it failed because a disk is full, so that it can be done later.
     """
 
     name: str
@@ -97,6 +98,7 @@ class StudyResult:
     seconds: dict[Stage, float] = field(default_factory=dict)
     measured: tuple[Measured, ...] = ()
     outputs: tuple[OutputFile, ...] = ()
+    lacks_room: bool = False
 
     @property
     def flags(self) -> int:

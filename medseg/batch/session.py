@@ -19,7 +19,7 @@ from medseg.core.progress import Progress
 from medseg.core.pseudonyms import load_key
 from medseg.inference.settings import PredictionSettings
 
-from .discover import StudyFiles, find_studies
+from .discover import StudyFiles, study_in
 from .elsewhere import Elsewhere
 from .engine import Engine, Limits, LocalEngine, Tasks
 from .job import Job, TaskMaker
@@ -60,6 +60,7 @@ class BatchOptions:
         cluster: Address of a Ray cluster; None for the one that this machine is part of.
         retry: Try studies that failed in an earlier run again.
         report: Write ``report.html`` at the end.
+        keeps_done: Keep what was done of a study when a later round of it is skipped or fails.
     """
 
     forms: tuple[ResultForm, ...] = (ResultForm.SEG, ResultForm.REPORT)
@@ -75,6 +76,7 @@ class BatchOptions:
     cluster: str | None = None
     retry: bool = True
     report: bool = False
+    keeps_done: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,8 @@ class Session:
         return self.job.left(self.maker.task(study) for study in studies)
 
     def task_in(self, folder: Path) -> tuple[StudyTask, bool]:
-        """The task of the one study that lies in a folder, and whether it is still to be done."""
-        (study,) = find_studies(folder, self.model.key).studies
-        task = self.maker.task(study)
+        """The task of the study that lies in a folder of a spool, and whether it is still to be done."""
+        task = self.maker.task(study_in(folder))
         return task, bool(self.job.left([task]))
 
     def run(self, tasks: Tasks) -> BatchRun:
@@ -169,7 +170,7 @@ def open_session(bundle: Path, output: Path, options: BatchOptions, progress: Pr
     load_key(settings.key, outside=output)
     model = open_model(settings)
     with open_manifest(output, f"{model_digest(bundle)} {model.key.fingerprint}") as manifest:
-        job = Job(output, manifest, options.retry)
+        job = Job(output, manifest, options.retry, options.keeps_done)
         job.begin(settings)
         yield Session(job, TaskMaker.of(settings), model, _engine(settings, model, options), options, progress)
 

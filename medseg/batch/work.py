@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -45,6 +47,7 @@ from .worker import Enter
 STUDIES = "studies"
 _SERIES_NUMBERS = {form: 9001 + index for index, form in enumerate(ResultForm)}
 _FREE_BYTES = 2**25
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -118,14 +121,15 @@ class StudyWorker:
 
     def process(self, task: StudyTask, enter: Enter) -> StudyResult:
         """Do one study; whatever is wrong with it becomes its status and reason."""
-        clock = Clock(enter)
+        clock, lacks_room = Clock(enter), False
         try:
             return self._process(task, clock)
         except MedsegError as error:
-            reason = redacted(str(error))
+            reason, cause = redacted(str(error)), error.__cause__
+            lacks_room = isinstance(cause, OSError) and cause.errno in _FULL
         except MemoryError:
             reason = "not enough memory for this study"
-        return StudyResult(task.name, task.version, Status.FAILED, reason, seconds=clock.seconds)
+        return StudyResult(task.name, task.version, Status.FAILED, reason, seconds=clock.seconds, lacks_room=lacks_room)
 
     def _process(self, task: StudyTask, clock: Clock) -> StudyResult:
         settings = self._settings
@@ -314,7 +318,8 @@ def _check_space(folder: Path) -> None:
     except OSError as error:
         raise OutputError(f"the output folder is not there any more ({error.strerror})") from error
     if free < _FREE_BYTES:
-        raise OutputError("the disk of the results is full; make room and start the same command again")
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OutputError("the disk of the results is full; make room and start the same command again") from full
 
 
 def _outputs(folder: Path) -> Iterator[OutputFile]:

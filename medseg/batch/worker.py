@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import signal
@@ -19,6 +20,8 @@ from medseg.core.messages import route_logs
 
 from .records import Stage, Status, StudyResult, StudyTask
 
+_LOGGER = logging.getLogger(__name__)
+_GPU_FAULT = 70
 _SWITCH_S = 2e-5
 """How long a thread that parses keeps the network's thread from its next step; by default 5 ms, at every step."""
 Enter = Callable[[Stage | None], None]
@@ -112,11 +115,24 @@ def _work(worker: Worker, tasks: queue.SimpleQueue[StudyTask], send: Callable[[E
 
 
 def done(worker: Worker, task: StudyTask, enter: Enter) -> StudyResult:
-    """What became of a study; what nobody foresaw is a failure of that study only."""
+    """What became of a study; what nobody foresaw is a failure of that study only.
+
+    A GPU that has failed fails for all that this process will ever ask of it: then the process ends, as if it had died.
+    """
     try:
         return worker.process(task, enter)
     except Exception as error:  # noqa: BLE001 - one study may not end the others
+        if is_gpu_fault(error):
+            _LOGGER.warning("a GPU has failed (%s); its process ends, and its studies are begun again", fault(error))
+            os._exit(_GPU_FAULT)
         return StudyResult(task.name, task.version, Status.FAILED, f"{fault(error)}; this is a fault of medseg")
+
+
+def is_gpu_fault(error: Exception) -> bool:
+    """Whether CUDA is lost to this process, as after an illegal access; not if only its memory ran out."""
+    kinds, text = {kind.__name__ for kind in type(error).__mro__}, str(error)
+    is_of_cuda = "AcceleratorError" in kinds or "CUDA error" in text
+    return is_of_cuda and "OutOfMemoryError" not in kinds and "out of memory" not in text
 
 
 def fault(error: Exception) -> str:

@@ -31,6 +31,7 @@ from pydicom.uid import (
 
 from medseg.core.errors import MedsegError, ReadError
 
+from .dicom_charsets import decoded
 from .dicom_walk import PIXEL_TAGS as PIXEL_TAGS  # noqa: PLC0414 - belongs to this module too
 from .dicom_walk import UNDEFINED as UNDEFINED  # noqa: PLC0414
 from .dicom_walk import base_tag, walked_header
@@ -168,11 +169,10 @@ def text(dataset: Dataset, tag: int) -> str:
     if element is None or not isinstance(element.value, bytes):
         return ""
     encodings = dataset.original_character_set or "iso8859"
-    encoding = encodings if isinstance(encodings, str) else encodings[0]
-    decoded = element.value.decode(encoding, errors="replace").rstrip("\0")
-    if not decoded.isprintable():
-        decoded = "".join(letter for letter in decoded if letter.isprintable())
-    return decoded.strip()
+    words = decoded(element.value, (encodings,) if isinstance(encodings, str) else encodings).rstrip("\0")
+    if not words.isprintable():
+        words = "".join(letter for letter in words if letter.isprintable())
+    return words.strip()
 
 
 def numbers(dataset: Dataset, tag: int) -> tuple[float, ...]:

@@ -22,7 +22,8 @@ from .spool import Spool
 if TYPE_CHECKING:
     from .dicom_node import Node
 
-STORED = 0x0000
+STORED, DUPLICATE = 0x0000, 0x0111
+_CLASS_NOT_SUPPORTED, _OTHER_CLASS, _NOT_UNDERSTOOD = 0x0122, 0xA9, 0xC
 _TITLE = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")
 _LARGEST_PORT = 65535
 
@@ -146,12 +147,14 @@ class SendOutcome:
         stored: Whether the receiver has it, maybe with a warning.
         status: The receiver's answer (PS3.4 section B.2.3); None if there was none.
         reason: Why it is not stored, or what the receiver warns of; empty if all is well.
+        is_final: Whether the receiver refused it for what it is, so that it will never be stored.
     """
 
     path: Path = field(repr=False)
     stored: bool
     status: int | None
     reason: str
+    is_final: bool = False
 
 
 @contextlib.contextmanager
@@ -217,20 +220,30 @@ def status_text(status: int) -> str:
     """What an answer to C-STORE means, in words (PS3.4 table B.2-1, PS3.7 section C)."""
     if status == STORED:
         return ""
+    if status == DUPLICATE:
+        return f"the receiver has the object already (status 0x{status:04X})"
     families = {
         0xA7: "the receiver is out of resources",
-        0xA9: "the object does not fit its SOP class",
+        _OTHER_CLASS: "the object does not fit its SOP class",
         0x01: "the receiver refused the object",
         0x02: "the receiver did not accept the request",
         0xB0: "the receiver changed or left out elements",
     }
-    default = "the receiver cannot understand the object" if status >> 12 == 0xC else "an unknown answer"
+    default = "the receiver cannot understand the object" if status >> 12 == _NOT_UNDERSTOOD else "an unknown answer"
     return f"{families.get(status >> 8, default)} (status 0x{status:04X})"
 
 
 def is_stored(status: int) -> bool:
-    """Whether the receiver has the object: success or a warning (PS3.4 table B.2-1)."""
-    return status == STORED or status >> 12 == 0xB
+    """Whether the receiver has the object: success or a warning (PS3.4 table B.2-1), or it had it before.
+
+    The same instance UID says the same object: those of results are derived from their content.
+    """
+    return status in (STORED, DUPLICATE) or status >> 12 == 0xB
+
+
+def is_final(status: int) -> bool:
+    """Whether the receiver refused the object for what it is (PS3.4 table B.2-1), and not for how things stand."""
+    return status == _CLASS_NOT_SUPPORTED or status >> 8 == _OTHER_CLASS or status >> 12 == _NOT_UNDERSTOOD
 
 
 def server_context(tls: TlsFiles) -> ssl.SSLContext:

@@ -112,8 +112,12 @@ class Reception:
         if not self._pace.allows(self._caller(), time.monotonic()):
             raise OutputError(f"more than {self._limits.objects_a_minute} objects a minute from one caller")
         incoming = self._spool.receive(self._limits.object_bytes)
+        try:
+            incoming.write(file_head(sop_class, instance, syntaxes[message.context_id]))
+        except MedsegError:
+            incoming.discard()
+            raise
         self._unanswered = stream
-        incoming.write(file_head(sop_class, instance, syntaxes[message.context_id]))
         return incoming
 
     def _caller(self) -> str:

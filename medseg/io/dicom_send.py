@@ -19,7 +19,7 @@ from medseg.core.errors import MedsegError, ReadError
 from .dicom_elements import quietly
 from .dicom_file import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .dicom_header import parsing, read_header, text
-from .dicom_net import Destination, Retries, SendOutcome, client_context, is_stored, status_text
+from .dicom_net import Destination, Retries, SendOutcome, client_context, is_final, is_stored, status_text
 
 _MOST_CONTEXTS = 128
 _NATIVE = (str(uid.ExplicitVRLittleEndian), str(uid.ImplicitVRLittleEndian))
@@ -49,11 +49,16 @@ class _Object:
 
 
 class _NoAssociationError(Exception):
-    """The receiver cannot be talked to; ``is_final`` if another try will not help."""
+    """The receiver cannot be talked to.
 
-    def __init__(self, reason: str, *, is_final: bool = False) -> None:
+    Attributes:
+        is_lasting: Whether to try again at once will not help.
+        is_final: Whether that is because of what was to be sent.
+    """
+
+    def __init__(self, reason: str, *, is_lasting: bool = False, is_final: bool = False) -> None:
         super().__init__(reason)
-        self.is_final = is_final
+        self.is_lasting, self.is_final = is_lasting, is_final
 
 
 def send_files(paths: Sequence[Path], destination: Destination, retries: Retries) -> tuple[SendOutcome, ...]:
@@ -98,8 +103,8 @@ def _try_all(objects: Sequence[_Object], destination: Destination, outcomes: dic
             with _association(destination, contexts) as association:
                 again += _try_batch(batch, association, outcomes)
         except _NoAssociationError as error:
-            outcomes |= {one.path: _failed(one, str(error)) for one in batch}
-            again += [] if error.is_final else batch
+            outcomes |= {one.path: _failed(one, str(error), is_final=error.is_final) for one in batch}
+            again += [] if error.is_lasting else batch
     return again
 
 
@@ -107,10 +112,10 @@ def _try_batch(batch: Sequence[_Object], association: Any, outcomes: dict[Path, 
     """As ``_try_all``, over one association."""
     again = []
     for number, one in enumerate(batch):
-        outcomes[one.path], is_final = _send(one, association)
-        if not is_final:
+        outcomes[one.path], is_lasting = _send(one, association)
+        if not is_lasting:
             again.append(one)
-        if not is_final and outcomes[one.path].status is None:  # the association is lost, though it may not know yet
+        if not is_lasting and outcomes[one.path].status is None:  # the association is lost, though it may not know yet
             outcomes |= {other.path: _failed(other, "the connection was lost") for other in batch[number + 1 :]}
             return [*again, *batch[number + 1 :]]
     return again
@@ -130,26 +135,25 @@ def _batches(objects: Sequence[_Object]) -> Iterator[list[_Object]]:
 
 
 def _send(one: _Object, association: Any) -> tuple[SendOutcome, bool]:
-    """What became of an object, and whether that is final."""
+    """What became of an object, and whether to try again at once will not help."""
     try:
         with parsing("an object to send"), quietly():
             content = _content(one, association)
             if content is None:
-                return _failed(
-                    one, "the receiver takes no such object in a transfer syntax that it can be sent in"
-                ), True
+                reason = "the receiver takes no such object in a transfer syntax that it can be sent in"
+                return _failed(one, reason, is_final=True), True
             association.dimse_timeout = _TIMEOUT_S + one.path.stat().st_size / _SLOWEST_BYTES_A_S
             status = association.send_c_store(content).get("Status")
     except ReadError as error:
         return _failed(one, str(error)), association.is_established
     if status is None:
         return _failed(one, "the receiver did not answer"), False
-    outcome = SendOutcome(one.path, is_stored(status), int(status), status_text(status))
+    outcome = SendOutcome(one.path, is_stored(status), int(status), status_text(status), is_final(status))
     return outcome, status >> 8 != _OUT_OF_RESOURCES
 
 
-def _failed(one: _Object, reason: str) -> SendOutcome:
-    return SendOutcome(one.path, stored=False, status=None, reason=reason)
+def _failed(one: _Object, reason: str, *, is_final: bool = False) -> SendOutcome:
+    return SendOutcome(one.path, stored=False, status=None, reason=reason, is_final=is_final)
 
 
 def _content(one: _Object, association: Any) -> Any:
@@ -220,7 +224,8 @@ def _refusal(association: Any) -> _NoAssociationError:
     if association.is_rejected:
         answer = association.acceptor.primitive
         reason = f"the receiver refused the association ({answer.reason_str.lower()})"
-        return _NoAssociationError(reason, is_final=answer.result == 1)
+        return _NoAssociationError(reason, is_lasting=answer.result == 1)
     if association.rejected_contexts:
-        return _NoAssociationError("the receiver takes none of these kinds of object", is_final=True)
+        reason = "the receiver takes none of these kinds of object"
+        return _NoAssociationError(reason, is_lasting=True, is_final=True)
     return _NoAssociationError("no connection: refused, not reachable, or a certificate was not accepted")

@@ -20,7 +20,7 @@ from pydicom.datadict import tag_for_keyword
 from medseg.core.errors import InputError, MedsegError, ReadError
 
 from .dicom_header import parsing, read_header, text
-from .dicom_net import SendOutcome, status_text
+from .dicom_net import DUPLICATE, SendOutcome, is_final, status_text
 from .http_client import Server, check_answer, read_json, requested, try_again
 from .incoming import Incoming
 from .multipart import Files, Parts
@@ -160,14 +160,14 @@ class DicomWeb:
         return tuple(outcomes[path] for path in paths)
 
     def _found(self, path: str, query: Mapping[str, str], key: str) -> dict[str, Any]:
-        """Matches by UID, asked for page by page until one brings nothing new."""
+        """Matches by UID, asked for page by page until one brings nothing new; a server may send less than is asked."""
         found: dict[str, Any] = {}
         while len(found) <= _MOST_FOUND:
             page = {**query, "limit": str(_PAGE), "offset": str(len(found))}
             items = try_again(self.server.retries, partial(self._search, path, page))
             new = {uid: item for item in items if _UID.fullmatch(uid := _first(item, key)) and uid not in found}
             found |= new
-            if not new or len(items) < _PAGE:
+            if not new:
                 return found
         raise ReadError(f"the DICOMweb server finds more than {_MOST_FOUND}; narrow the search")
 
@@ -237,7 +237,9 @@ def _outcome(path: Path, answer: tuple[int, str] | None) -> SendOutcome:
     if answer is None:
         return _failed(path, "the receiver does not say what became of the object")
     status, refused = answer
-    return SendOutcome(path, not refused, status, status_text(status) or refused)
+    is_stored = not refused or status == DUPLICATE
+    reason = status_text(status) or refused
+    return SendOutcome(path, is_stored, status, reason, is_final=not is_stored and is_final(status))
 
 
 def _failed(path: Path, reason: str) -> SendOutcome:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,10 +47,15 @@ class Quota:
 
 
 class Incoming:
-    """An object on its way into the spool; it may be discarded at any time and from any thread."""
+    """An object on its way into the spool; it may be discarded at any time and from any thread.
+
+    Attributes:
+        path: Where it is written.
+        begun: When it began to come, in seconds since 1970.
+    """
 
     def __init__(self, path: Path, quota: Quota, most_bytes: int) -> None:
-        self.path = path
+        self.path, self.begun = path, time.time()
         self._quota = quota
         self._most = most_bytes
         self._size = 0
@@ -57,6 +63,11 @@ class Incoming:
         self._is_open = True
         with writing():
             self._stream = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was neither kept nor discarded yet."""
+        return self._is_open
 
     def write(self, data: bytes) -> None:
         """Append ``data``.

@@ -26,11 +26,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 from medseg.core.errors import DataError, InputError, ReadError
 from medseg.core.pseudonyms import ProjectKey
 
 from .dicom_header import read_header, text
+from .dicom_identity import read_file_identity
 from .incoming import Incoming, Quota, flushed_folder, writing
 
 _PARTIAL, _WORKING, _REMOVED = ".partial", "working", ".removed"
@@ -38,6 +40,7 @@ _CLASS, _INSTANCE, _STUDY = 0x00080016, 0x00080018, 0x0020000D
 _UID = re.compile(r"[0-9.]{1,64}")
 _A_STUDY = re.compile(r"study-[0-9a-f]{16}$")
 _CLOCK_LEEWAY_S = 60.0
+_LONGEST_OBJECT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class Spool:
         self._folder = folder
         self._key = key
         self._moving = threading.Lock()
+        self._coming: WeakSet[Incoming] = WeakSet()
         with writing():
             self._put_in_order()
             self._quota = Quota(most_bytes, sum(_size(study) for study in self._studies()))
@@ -98,7 +102,10 @@ class Spool:
         Raises:
             OutputError: If no file can be made.
         """
-        return Incoming(self._folder / _PARTIAL / secrets.token_hex(8), self._quota, most_bytes)
+        incoming = Incoming(self._folder / _PARTIAL / secrets.token_hex(8), self._quota, most_bytes)
+        with self._moving:
+            self._coming.add(incoming)
+        return incoming
 
     def keep(self, incoming: Incoming, expected: tuple[str, str] | None = None) -> Arrival:
         """Put a complete object into the folder of its study; on return it is on the disk.
@@ -110,7 +117,7 @@ class Spool:
             expected: SOP class and instance UID that were announced.
 
         Raises:
-            ReadError: If it is no DICOM file, or has no UIDs.
+            ReadError: If it is no DICOM file, or has no UIDs that every reader finds.
             DataError: If it is not the object that was announced.
             OutputError: If the disk is full or the folder cannot be written to.
         """
@@ -134,6 +141,9 @@ class Spool:
         sop_class, instance, study = (text(header.dataset, tag) for tag in (_CLASS, _INSTANCE, _STUDY))
         if not all(_UID.fullmatch(uid) for uid in (sop_class, instance, study)):
             raise ReadError("an object without a SOP class, instance or study UID of at most 64 digits and dots")
+        told = read_file_identity(incoming.path)
+        if told is None or (told.study_uid, told.instance_uid) != (study, instance):
+            raise ReadError("an object that has its UIDs twice, out of order, or at its very end")
         if expected not in (None, (sop_class, instance)):
             raise DataError("an object is of another SOP class or instance than was announced")
         return Arrival(self.name(study), self._key.name("instance", instance), sop_class)
@@ -146,7 +156,8 @@ class Spool:
         """Waiting studies into which nothing has come for so long, the one that waits longest first.
 
         The age is that of the study's folder, so that it outlives a restart. If the clock was set back, the study
-        waits once more. Those that are being worked on are left out.
+        waits once more. Those that are being worked on are left out, and those of which an object that still comes may
+        be a part: one that began while they were not quiet yet, within the last hour.
 
         Args:
             seconds: How long.
@@ -155,13 +166,14 @@ class Spool:
         now = time.time() if now is None else now
         found = []
         with self._moving, writing():
+            begun = [one.begun for one in self._coming if one.is_open and now - one.begun < _LONGEST_OBJECT_S]
             for study in self._studies():
                 changed = study.stat().st_mtime
                 if (self._folder / _WORKING / study.name).exists():
                     continue
                 if changed > now + _CLOCK_LEEWAY_S:
                     os.utime(study, (now, now))
-                elif changed <= now - seconds:
+                elif changed + seconds <= min([now, *begun]):
                     found.append((changed, study.name))
         return tuple(name for _, name in sorted(found))
 

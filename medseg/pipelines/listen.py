@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def listen(
         OutputError: If the manifest or the spool cannot be written.
     """
     with (
-        open_session(bundle, output, batch_options, progress) as session,
+        open_session(bundle, output, replace(batch_options, keeps_done=True), progress) as session,
         open_spool(options.spool or output / SPOOL, session.model.key, options.spool_bytes) as spool,
         receiving(options.node, spool) as node,
     ):

@@ -10,7 +10,7 @@ from batch_studies import KEY, STUDY_UID, datasets, write_study
 from dicom_factories import MARKER, write_files
 
 from medseg.batch import discover
-from medseg.batch.discover import find_studies, study_name
+from medseg.batch.discover import find_studies, study_in, study_name
 from medseg.deid.names import STUDY, name_of
 from medseg.io import listing
 
@@ -50,6 +50,21 @@ def test_the_version_goes_by_instances_and_not_by_where_they_lie(tmp_path):
     (tmp_path / "b" / paths[-1].name).unlink()
     (fewer,) = find_studies(tmp_path, KEY).studies
     assert fewer.version != before.version
+
+
+def test_a_folder_of_a_spool_is_one_study_whatever_its_files_say(tmp_path):
+    folder = tmp_path / study_name(KEY, STUDY_UID)
+    write_study(folder)
+    for path in folder.iterdir():
+        path.rename(path.with_suffix(".dcm"))
+    (found,) = find_studies(folder, KEY).studies
+    whole = study_in(folder)
+    assert (whole.name, whole.paths, whole.version) == (found.name, found.paths, found.version)
+    write_files(tmp_path / "other", datasets(StudyInstanceUID=OTHER)[:1])[0].rename(folder / "odd.dcm")
+    (folder / "cut.dcm").write_bytes((folder / "odd.dcm").read_bytes()[:200])
+    odd = study_in(folder)
+    assert (odd.name, len(odd.paths), odd.problem) == (folder.name, 12, "")
+    assert odd.version != whole.version
 
 
 def test_the_version_changes_with_the_size_of_an_instance(tmp_path):

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import batch_workers
 import pytest
+import torch
 
 from medseg.batch.engine import Limits, ListedTasks, LocalEngine, _Process
 from medseg.batch.records import Status, StudyTask
+from medseg.batch.worker import is_gpu_fault
 from medseg.core.errors import BundleError, InputError
 
 UNLIMITED = Limits(seconds=None)
@@ -85,6 +87,30 @@ def test_what_nobody_foresaw_is_a_failure_without_its_text(tmp_path):
     assert result.reason.startswith("unexpected ZeroDivisionError in batch_workers.py:")
     assert "secret" not in result.reason
     assert tries(tmp_path, "odd") == 1
+
+
+def test_a_gpu_that_failed_gets_another_process(tmp_path):
+    results = run(tmp_path, {"unlucky": "gpu-once", **good("a")})
+    assert all(result.status is Status.DONE for result in results.values())
+    assert len(set((tmp_path / "unlucky.tries").read_text().split())) == 2
+
+
+class AcceleratorError(RuntimeError):
+    """Named as torch's, which a build without GPU cannot make."""
+
+
+@pytest.mark.parametrize(
+    ("error", "is_fault"),
+    [
+        (AcceleratorError("an illegal memory access was encountered"), True),
+        (RuntimeError("CUDA error: uncorrectable ECC error encountered"), True),
+        (AcceleratorError("CUDA error: out of memory"), False),
+        (torch.OutOfMemoryError("CUDA error"), False),
+        (RuntimeError("sizes do not match"), False),
+    ],
+)
+def test_a_fault_of_the_gpu_is_told_from_others(error, is_fault):
+    assert is_gpu_fault(error) == is_fault
 
 
 def test_a_study_that_takes_too_long_fails_and_the_others_go_on(tmp_path):

@@ -27,10 +27,10 @@ OTHER = "1.2.826.0.1.3680043.8.498.77"
 
 
 @contextmanager
-def a_job(chosen: WorkSettings, retry=True) -> Iterator[tuple[Job, list[StudyTask]]]:
+def a_job(chosen: WorkSettings, retry=True, keeps_done=False) -> Iterator[tuple[Job, list[StudyTask]]]:
     """A job that has begun, and what is left of the studies in ``in``."""
     with open_manifest(chosen.output, "model") as manifest:
-        job = Job(chosen.output, manifest, retry)
+        job = Job(chosen.output, manifest, retry, keeps_done)
         job.begin(chosen)
         maker = TaskMaker.of(chosen)
         found = find_studies(chosen.output.parent / "in", KEY).studies
@@ -142,6 +142,16 @@ def test_leftovers_of_workers_that_were_ended_are_swept_too(chosen):
     assert list((chosen.output / STUDIES).iterdir()) == []
 
 
+def test_leftovers_of_a_study_that_failed_are_swept_while_the_run_goes_on(chosen):
+    with a_job(chosen) as (job, left):
+        other = f".partial-3-{left[1].name}"
+        for name in (f".partial-1-{left[0].name}", f".old-2/{left[0].name}", other):
+            (chosen.output / STUDIES / name).mkdir(parents=True)
+        results = job.run(Says(), ListedTasks(left))
+        assert next(results).name == left[0].name
+        assert [path.name for path in (chosen.output / STUDIES).iterdir()] == [other]
+
+
 def test_what_cannot_be_swept_is_told(chosen, monkeypatch):
     (chosen.output / STUDIES / ".partial-1").mkdir(parents=True)
     (chosen.output / ".partial-2").touch()
@@ -211,6 +221,16 @@ def test_a_study_that_was_not_done_keeps_no_result_of_an_earlier_version(chosen,
     assert list((chosen.output / STUDIES).iterdir()) == []
     with read_manifest(chosen.output) as manifest:
         assert all(row.result == one for row, one in zip(manifest.rows(), results, strict=True))
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.SKIPPED])
+def test_a_later_round_that_is_not_done_leaves_what_was_done_if_wanted(chosen, status):
+    done = {one.name: (one.version, Status.DONE, one.outputs) for one in run(chosen)}
+    with a_job(replace(chosen, fill_gaps=True), keeps_done=True) as (job, left):
+        assert [one.status for one in job.run(Says(status), ListedTasks(left))] == [status] * 2
+        rows = [row.result for row in job.manifest.rows()]
+    assert {one.name: (one.version, one.status, one.outputs) for one in rows} == done
+    assert is_whole(chosen)
 
 
 def test_a_study_with_a_damaged_file_beside_it_fails_with_that_reason(chosen, tmp_path):

@@ -34,6 +34,7 @@ class Setting:
 
     def __init__(self, folder: Path, spool, quiet_s=0.0, deliver=True):
         self.folder, self.spool, self.answers, self.sent, self.notes = folder, spool, [], [], Notes()
+        self.refused: set[str] = set()
         self.done_before: set[str] = set()
         self.stop = threading.Event()
         back = Return(self.deliver if deliver else None, folder / "studies", folder / "failed", self.notes)
@@ -44,7 +45,11 @@ class Setting:
         answer = self.answers.pop(0) if self.answers else ""
         if isinstance(answer, Exception):
             raise answer
-        return [SendOutcome(path, stored=not answer, status=0, reason=answer) for path in paths]
+        refused = [path.name in self.refused for path in paths]
+        return [
+            SendOutcome(path, not (answer or final), 0, "refused for good" if final else answer, final)
+            for path, final in zip(paths, refused, strict=True)
+        ]
 
     def left(self, folder: Path):
         task = StudyTask(folder.name, tuple(map(str, sorted(folder.iterdir()))), "1")
@@ -118,6 +123,40 @@ def test_what_cannot_be_delivered_waits_and_is_tried_again(setting, answer):
     assert setting.in_spool() == []
 
 
+def test_what_the_receiver_refuses_for_good_is_told_once_and_stays_here(setting):
+    setting.refused = {"report.dcm"}
+    study = setting.arrive()
+    setting.tasks.next()
+    setting.finish(study)
+    setting.settle()
+    assert setting.in_spool() == []
+    assert setting.notes.texts == [
+        f"{study}: not delivered, 1 of 2 objects: refused for good; it stays in the output folder"
+    ]
+    assert (setting.folder / "studies" / study / "report.dcm").exists()
+
+
+def test_each_try_waits_longer_than_the_one_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(listen, "_LONGEST_WAIT_S", 50.0)
+    with open_spool(tmp_path / "spool", KEY) as spool:
+        setting = Setting(tmp_path, spool, quiet_s=20.0)
+        setting.answers, setting.refused = ["no room"] * 4, {"report.dcm"}
+        study, waits = setting.arrive(), []
+        for _ in range(4):
+            setting.tasks._hands[study] = listen._Hand(spool.take(study))
+            setting.finish(study)
+            setting.settle()
+            waits.append(setting.tasks._waits[study].seconds)
+        assert waits == [20, 40, 50, 50]
+        assert "2 of 2 objects: no room; it is tried again" in setting.notes.texts[0]
+        monkeypatch.setattr(spool, "quiet", lambda _: (study,))
+        assert setting.tasks.next() is None
+        setting.tasks._waits[study] = listen._Wait(50.0, 0.0)
+        setting.tasks._looked = -100.0
+        assert setting.tasks.next().name == study
+        setting.tasks.close()
+
+
 def test_after_a_crash_a_study_comes_again_and_is_only_sent(tmp_path):
     with open_spool(tmp_path / "spool", KEY) as spool:
         before = Setting(tmp_path, spool)
@@ -156,6 +195,15 @@ def test_a_study_that_failed_is_set_aside(setting):
     setting.arrive(StudyInstanceUID="1.2.3")
 
 
+def test_all_that_came_for_a_study_that_failed_is_set_aside(setting):
+    study = setting.arrive()
+    (setting.folder / "spool" / study / "odd.dcm").write_bytes(b"x")
+    setting.tasks._left = lambda folder: (StudyTask(folder.name, (), "1"), True)
+    setting.tasks.next()
+    setting.finish(study, Status.FAILED)
+    assert len(list((setting.folder / "failed" / study).iterdir())) == 3
+
+
 def test_another_disk_gets_a_copy(setting, monkeypatch):
     monkeypatch.setattr(listen.os, "link", lambda *_: (_ for _ in ()).throw(OSError(18, "cross-device")))
     study = setting.arrive()
@@ -171,6 +219,15 @@ def test_a_study_that_cannot_be_set_aside_stays_in_the_spool(setting):
     setting.finish(study, Status.FAILED)
     assert len(setting.in_spool()) == 2
     assert f"{study}: stays in the spool" in setting.notes.texts[0]
+
+
+def test_a_study_for_which_there_is_no_room_stays_in_the_spool(setting):
+    study = setting.arrive()
+    setting.tasks.next()
+    setting.tasks.ended(StudyResult(study, "1", Status.FAILED, "the disk is full", lacks_room=True))
+    assert len(setting.in_spool()) == 2
+    assert not (setting.folder / "failed").exists()
+    assert f"{study}: stays in the spool until there is room" in setting.notes.texts[0]
 
 
 def test_a_study_that_was_skipped_is_forgotten(setting):

@@ -309,6 +309,7 @@ def test_a_full_disk_is_the_reason_and_nothing_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr(work.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 2**25 - 1}))
     result = do(chosen, paths)
     assert result.reason == "the disk of the results is full; make room and start the same command again"
+    assert result.lacks_room
 
 
 def test_an_output_folder_that_went_away_is_the_reason(tmp_path):

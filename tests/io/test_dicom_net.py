@@ -25,6 +25,7 @@ from medseg.io.dicom_net import (
     Retries,
     TlsFiles,
     echo,
+    is_final,
     is_stored,
     receiving,
     send_objects,
@@ -233,19 +234,21 @@ def test_without_pynetdicom_it_says_what_to_install(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("status", "stored", "said"),
+    ("status", "stored", "final", "said"),
     [
-        (0x0000, True, ""),
-        (0xB000, True, "changed or left out"),
-        (0xB007, True, "changed or left out"),
-        (0xA700, False, "out of resources"),
-        (0xA901, False, "does not fit its SOP class"),
-        (0xC123, False, "cannot understand"),
-        (0x0124, False, "refused the object"),
-        (0x0211, False, "did not accept the request"),
-        (0xFFFF, False, "an unknown answer"),
+        (0x0000, True, False, ""),
+        (0xB000, True, False, "changed or left out"),
+        (0xB007, True, False, "changed or left out"),
+        (0xA700, False, False, "out of resources"),
+        (0xA901, False, True, "does not fit its SOP class"),
+        (0xC123, False, True, "cannot understand"),
+        (0x0111, True, False, "has the object already"),
+        (0x0122, False, True, "refused the object"),
+        (0x0124, False, False, "refused the object"),
+        (0x0211, False, False, "did not accept the request"),
+        (0xFFFF, False, False, "an unknown answer"),
     ],
 )
-def test_answers_in_words(status, stored, said):
-    assert is_stored(status) == stored
+def test_answers_in_words(status, stored, final, said):
+    assert (is_stored(status), is_final(status)) == (stored, final)
     assert said in status_text(status)

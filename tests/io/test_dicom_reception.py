@@ -66,6 +66,15 @@ def test_full_disk_and_full_spool_are_said_and_leave_nothing(tmp_path, monkeypat
         assert len(files_below(tmp_path / "spool")) == 1
 
 
+def test_spool_without_room_for_the_head_of_an_object_keeps_no_empty_file(tmp_path, monkeypatch):
+    paths = small_series(tmp_path / "in", slices=3)
+    with running_node(tmp_path / "spool", KEY) as (node, spool):
+        assert send_objects(paths[:1], to(node), ONCE)[0].stored
+        monkeypatch.setattr(spool._quota, "_most", spool.used_bytes)
+        assert [one.status for one in send_objects(paths[1:], to(node), ONCE)] == [0xA700, 0xA700]
+        assert len(files_below(tmp_path / "spool")) == 1
+
+
 def no_space(_):
     raise OSError(errno.ENOSPC, "No space left on device")
 

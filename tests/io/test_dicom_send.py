@@ -79,6 +79,7 @@ def test_lossy_or_unknown_compression_is_not_undone(tmp_path):
     with running_peer(EXPLICIT) as peer:
         outcomes = send_objects([path, plain], peer.destination(), QUICK)
     assert [one.stored for one in outcomes] == [False, True]
+    assert [one.is_final for one in outcomes] == [True, False]
     assert "the receiver takes no such object" in outcomes[0].reason
 
 
@@ -108,6 +109,7 @@ def test_answers_and_what_is_tried_again(tmp_path, answers, stored, status, reas
     with running_peer(EXPLICIT, *answers) as peer:
         (outcome,) = send_objects(paths, peer.destination(), QUICK)
     assert (outcome.stored, outcome.status, outcome.reason) == (stored, status, reason)
+    assert outcome.is_final == (status in (0xC000, 0xA900))
 
 
 def test_after_a_cut_connection_only_the_rest_is_sent_again(tmp_path):
@@ -123,6 +125,7 @@ def test_receiver_that_takes_nothing_of_this_kind(tmp_path):
     with running_peer({MRImageStorage: [ExplicitVRLittleEndian]}) as peer:
         outcomes = send_objects(paths, peer.destination(), QUICK)
         assert {one.reason for one in outcomes} == {"the receiver takes none of these kinds of object"}
+        assert all(one.is_final for one in outcomes)
         assert echo(peer.destination()) == "the receiver takes none of these kinds of object"
 
 

@@ -38,14 +38,15 @@ def served(paths):
     return as_parts(*(path.read_bytes() for path in paths))
 
 
-def test_found_studies_come_from_all_pages(monkeypatch):
+@pytest.mark.parametrize("most", [3, 2])
+def test_found_studies_come_from_all_pages_however_few_the_server_puts_on_one(monkeypatch, most):
     monkeypatch.setattr(dicom_web, "_PAGE", 3)
     items = [study_item(f"1.2.{number}") for number in range(7)]
 
     def answer(asked):
         query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(asked.path).query))
         start = int(query["offset"])
-        return as_json(items[start : start + int(query["limit"])])
+        return as_json(items[start : start + min(most, int(query["limit"]))])
 
     with running_web(answer) as server:
         studies = web(server.url + "/pacs/").find_studies({"ModalitiesInStudy": "CT", "StudyDate": "20240101-"})
@@ -202,12 +203,12 @@ def test_search_that_is_answered_at_too_great_length(monkeypatch):
         web(server.url).find_studies()
 
 
-def stored_answer(asked, failed=(), warned=(), status=200, silent=()) -> Answer:
+def stored_answer(asked, failed=(), warned=(), status=200, silent=(), reason=0xA700) -> Answer:
     uids = [uid for uid in asked if uid not in silent]
     item = lambda uid, **codes: {"00081155": {"vr": "UI", "Value": [uid]}, **codes}  # noqa: E731
     code = lambda value: {"vr": "US", "Value": [value]}  # noqa: E731
     good = [item(uid, **({"00081196": code(0xB000)} if uid in warned else {})) for uid in uids if uid not in failed]
-    bad = [item(uid, **{"00081197": code(0xA700)}) for uid in uids if uid in failed]
+    bad = [item(uid, **{"00081197": code(reason)}) for uid in uids if uid in failed]
     return as_json({"00081199": {"vr": "SQ", "Value": good}, "00081198": {"vr": "SQ", "Value": bad}}, status=status)
 
 
@@ -231,6 +232,23 @@ def test_each_stored_file_has_its_answer(tmp_path):
     assert outcomes[4].reason == "not a DICOM file"
     assert (asked.method, asked.path) == ("POST", "/studies")
     assert all(path.read_bytes() in asked.body for path in paths)
+
+
+def test_file_that_the_server_has_already_counts_as_stored(tmp_path):
+    (path,) = small_series(tmp_path / "in", slices=1)
+    uid = str(pydicom.dcmread(path).SOPInstanceUID)
+    with running_web(lambda _: stored_answer([uid], failed=[uid], status=409, reason=0x0111)) as server:
+        (outcome,) = web(server.url).store([path])
+    assert (outcome.stored, outcome.status, outcome.is_final) == (True, 0x0111, False)
+
+
+@pytest.mark.parametrize(("reason", "final"), [(0x0122, True), (0xA700, False)])
+def test_refusal_for_what_the_object_is_stays_one(tmp_path, reason, final):
+    (path,) = small_series(tmp_path / "in", slices=1)
+    uid = str(pydicom.dcmread(path).SOPInstanceUID)
+    with running_web(lambda _: stored_answer([uid], failed=[uid], status=409, reason=reason)) as server:
+        (outcome,) = web(server.url).store([path])
+    assert (outcome.stored, outcome.is_final) == (False, final)
 
 
 def test_files_go_in_requests_of_bounded_size(tmp_path, monkeypatch):

@@ -11,12 +11,15 @@ import time
 
 import pydicom
 import pytest
+from dicom_bytes import IDENTITY, dicom_bytes, element
 from network_objects import KEY, files_below, pixels, small_series
 
 from medseg.core.errors import DataError, InputError, OutputError, ReadError
 from medseg.core.pseudonyms import ProjectKey
 from medseg.io import incoming as incoming_module
 from medseg.io.spool import open_spool
+
+STUDY_UID, SERIES_UID = element(0x0020000D, "UI", b"1.2.3"), element(0x0020000E, "UI", b"1.2.3.5")
 
 
 def put(spool, path, expected=None):
@@ -67,6 +70,19 @@ def test_study_is_quiet_when_nothing_came_for_long_enough(tmp_path):
         assert spool.quiet(30) == (early, late)
         put(spool, small_series(tmp_path / "c", StudyInstanceUID=study_uid(tmp_path / "a"))[0])
         assert spool.quiet(30) == (late,)
+
+
+def test_study_is_not_quiet_while_an_object_comes_that_may_be_its(tmp_path):
+    with open_spool(tmp_path / "spool", KEY) as spool:
+        study = fill(spool, small_series(tmp_path / "in"))
+        coming, now = spool.receive(100), time.time()
+        assert spool.quiet(60, now + 100) == ()
+        assert spool.quiet(60, now + 3700) == (study,)
+        os.utime(tmp_path / "spool" / study, (now - 70, now - 70))
+        assert spool.quiet(60) == (study,)  # it was quiet before the object began
+        os.utime(tmp_path / "spool" / study, (now, now))
+        coming.discard()
+        assert spool.quiet(60, now + 100) == (study,)
 
 
 def study_uid(folder):
@@ -262,6 +278,23 @@ def test_what_is_no_object_with_uids_is_refused(tmp_path):
         (path,) = small_series(tmp_path / "in", slices=1, StudyInstanceUID="")
         with pytest.raises(ReadError, match="without a SOP class"):
             put(spool, path)
+        assert files_below(tmp_path / "spool") == []
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        (STUDY_UID,),
+        (element(0x00200010, "SH", b"1"), STUDY_UID, SERIES_UID),
+        (STUDY_UID, SERIES_UID, element(0x0020000D, "UI", b"1.2.4")),
+    ],
+    ids=["at the end", "out of order", "twice"],
+)
+def test_object_whose_uids_readers_disagree_on_is_refused(tmp_path, elements):
+    (tmp_path / "a").write_bytes(dicom_bytes(IDENTITY, *elements))
+    with open_spool(tmp_path / "spool", KEY) as spool:
+        with pytest.raises(ReadError, match=r"UIDs twice|ends inside an element"):
+            put(spool, tmp_path / "a")
         assert files_below(tmp_path / "spool") == []
 
 

@@ -165,6 +165,17 @@ def test_a_study_that_fails_is_set_aside_and_one_that_does_not_fit_is_forgotten(
     assert len(list(kept.iterdir())) == len(cut_off)
 
 
+def test_a_late_object_that_does_not_fit_takes_no_result_away(tmp_path, options):
+    with listening(tmp_path, options, None) as (notes, runs):
+        port = notes.port()
+        store(write_study(tmp_path / "in"), port)
+        wait_for(lambda: list((tmp_path / "out" / "studies").rglob("seg.dcm")) and not in_spool(tmp_path))
+        store(write_study(tmp_path / "late", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])[:1], port)
+        wait_for(lambda: any("skipped" in text for text in notes.texts) and not in_spool(tmp_path))
+    assert runs[0].counts == {Status.DONE: 1}
+    assert len(list((tmp_path / "out" / "studies").rglob("seg.dcm"))) == 1
+
+
 def test_what_was_in_hand_at_the_end_is_done_by_the_next_run(tmp_path, options):
     with listening(tmp_path, options, None) as (notes, _):
         store(write_study(tmp_path / "in"), notes.port())
