@@ -6,6 +6,7 @@ Every field has its documentation right below it; the documentation of the schem
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -161,6 +162,26 @@ class LabelsSection(Section):
     """Names of contours and segments that are left out; `*` is all that no structure is named after. A name that is
     neither here nor a structure's is an error."""
 
+    @field_validator("regions")
+    @classmethod
+    def _name_each_region_once(cls, regions: tuple[RegionSection, ...]) -> tuple[RegionSection, ...]:
+        names = [region.name for region in regions]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two regions are called {doubled[0]!r}")
+        return regions
+
+    @model_validator(mode="after")
+    def _masks_say_what_they_are(self) -> Self:
+        """A file of masks holds one for each structure or one for each region; their number has to tell which."""
+        members = [region.structures for region in self.regions]
+        alike = [(structure.name,) for structure in self.structures]
+        if self.overlapping and len(members) == len(alike) and members != alike:
+            raise ValueError(
+                "where structures overlap there may not be as many regions as structures, since a file of masks would "
+                "not say which of them it holds; add a region, or leave one out"
+            )
+        return self
+
 
 class PreprocessingSection(Section):
     """From the volume as it is to what the network sees."""
@@ -260,10 +281,25 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _weights_name_targets(self) -> Self:
-        targets = [one.name for one in self.labels.regions or self.labels.structures]
-        unknown = sorted(set(self.sampling.structure_weights) - set(targets))
-        if unknown:
+        targets = self._targets()
+        if unknown := sorted(set(self.sampling.structure_weights) - set(targets)):
             raise ValueError(f"sampling.structure_weights names {unknown}; what can be drawn is {', '.join(targets)}")
+        return self
+
+    @model_validator(mode="after")
+    def _clean_up_names_targets(self) -> Self:
+        section, targets = self.postprocessing or PostprocessingSection(), self._targets()
+        named = {*section.largest_component, *section.fill_holes, *chain(*section.largest_together)}
+        if unknown := sorted(named - set(targets)):
+            raise ValueError(f"postprocessing names {unknown}; what is predicted is {', '.join(targets)}")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_as_many_as_outputs(self) -> Self:
+        weights, labels = self.training.class_weights, self.labels
+        outputs = len(self._targets()) + (not labels.regions and not labels.overlapping)
+        if isinstance(weights, tuple) and len(weights) != outputs:
+            raise ValueError(f"training.class_weights are {len(weights)}, but there are {outputs} outputs")
         return self
 
     @model_validator(mode="after")
@@ -271,3 +307,6 @@ class RunConfig(Section):
         if problem := patch_problem(self.sampling.patch, self.network):
             raise ValueError(f"sampling.patch {self.sampling.patch} {problem}")
         return self
+
+    def _targets(self) -> list[str]:
+        return [one.name for one in self.labels.regions or self.labels.structures]

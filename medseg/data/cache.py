@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medseg.config.sections import RunConfig
 from medseg.core.case import CaseId
-from medseg.core.files import atomic_folder
+from medseg.core.files import atomic_folder, flush_folder
 from medseg.core.geometry import Box, Geometry, LengthUnit
 from medseg.core.labels import IGNORE_INDEX, LabelScheme
 from medseg.core.progress import SILENT, Progress
@@ -29,6 +30,7 @@ from .open_files import allow_open_files
 _SAMPLES_PER_TARGET = 10_000
 _SAMPLES_PER_TARGET_OF_A_PART = 2_500
 _FORM = 4  # of the files; another number makes all cases anew
+_STAMP = "stamp.txt"  # which files and settings a case was made from
 _MAPPED = ("image", "target", "foreground")
 
 
@@ -121,9 +123,18 @@ class PreparedCases:
             stamp = self._stamp(files)
             if not _is_current(folder, stamp):
                 self._make(files, folder, stamp)
-            opened.append(_open(folder, files.id))
+            opened.append(self._opened(files, folder, stamp))
             progress.advance()
         return opened
+
+    def _opened(self, files: CaseFiles, folder: Path, stamp: str) -> PreparedArrays:
+        """The case from its folder; what a machine that went down left damaged is made anew."""
+        try:
+            return _open(folder, files.id)
+        except (EOFError, ValueError, FileNotFoundError, BadZipFile):
+            (folder / _STAMP).unlink(missing_ok=True)
+        self._make(files, folder, stamp)
+        return _open(folder, files.id)
 
     def _make(self, files: CaseFiles, folder: Path, stamp: str) -> None:
         with locked(self._folder):
@@ -185,7 +196,7 @@ def _remove_others(folder: Path, kept: Collection[str]) -> None:
 
 
 def _is_current(folder: Path, stamp: str) -> bool:
-    file = folder / "stamp.txt"
+    file = folder / _STAMP
     return file.is_file() and file.read_text(encoding="ascii") == stamp
 
 
@@ -202,7 +213,8 @@ def _write(folder: Path, prepared: Prepared, targets: int, stamp: str) -> None:
             np.save(partial / "labelled.npy", labelled)
         for name, grid in (("source", prepared.restoration.source), ("network", prepared.restoration.network)):
             np.savez(partial / f"{name}.npz", shape=grid.shape, affine=grid.affine, unit=grid.unit.value)
-        (partial / "stamp.txt").write_text(stamp, encoding="ascii")
+        (partial / _STAMP).write_text(stamp, encoding="ascii")
+        flush_folder(partial)
 
 
 def _inside(voxels: NDArray[np.int32], box: Box) -> NDArray[np.int32]:
@@ -222,6 +234,6 @@ def _open(folder: Path, case: CaseId, box: Box | None = None) -> PreparedArrays:
 
 
 def _grid(path: Path) -> Geometry:
-    with np.load(path) as saved:
+    with path.open("rb") as file, np.load(file) as saved:
         i, j, k = saved["shape"].tolist()
         return Geometry((i, j, k), saved["affine"], LengthUnit(str(saved["unit"])))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from medseg.core.errors import InputError
 
 _OTHERS = 512  # libraries, pipes to workers, event files
 
 
 def allow_open_files(count: int) -> None:
-    """Let this process, and those that it starts, open ``count`` files at once besides the usual ones.
+    """Let this process, and those that it starts, open ``count`` more files than are open now, besides the usual ones.
 
     Raises:
         InputError: If the system allows fewer.
@@ -18,7 +20,7 @@ def allow_open_files(count: int) -> None:
     except ImportError:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = count + _OTHERS
+    needed = sum(1 for _ in Path("/dev/fd").iterdir()) + count + _OTHERS
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
     try:

@@ -67,8 +67,12 @@ def model_files(folder: Path) -> tuple[str, ...]:
 
 
 def write_weights(path: Path, network: nn.Module) -> None:
-    """Write what a network has learned."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    """Write what a network has learned; a weight that has several names in it is written under each."""
+    weights: dict[str, Tensor] = {}
+    for name, tensor in network.state_dict().items():
+        own = tensor.detach().cpu().contiguous()
+        known = {one.untyped_storage().data_ptr() for one in weights.values()}
+        weights[name] = own.clone() if own.untyped_storage().data_ptr() in known else own
     # Into a file, safetensors would hide the cause when the disk is full.
     path.write_bytes(safetensors.torch.save(weights))
 

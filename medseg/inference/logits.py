@@ -34,13 +34,13 @@ class LogitBlock:
 
     def peaks(self) -> list[float]:
         """For each channel a bound that its probability exceeds nowhere in the block; NaN if a logit is not finite."""
-        highest = self.block.support.amax(dim=(1, 2, 3)).double()
+        highest = self.block.support.amax(dim=(1, 2, 3)).cpu().double()
         if not bool(highest.isfinite().all()):
             return [math.nan] * len(highest)
         if not self.exclusive:
             bounds: list[float] = highest.sigmoid().tolist()
             return bounds
-        lowest = self.block.support.amin(dim=(1, 2, 3)).double()
+        lowest = self.block.support.amin(dim=(1, 2, 3)).cpu().double()
         return [_bound(channel, highest, lowest) for channel in range(len(highest))]
 
     def channel(self, index: int) -> Tensor:

@@ -62,6 +62,32 @@ def forward_macs(network: nn.Module, image: Sequence[int]) -> int:
         network.train(was_training)
 
 
+def thin_convolutions(network: nn.Module, image: Sequence[int]) -> tuple[str, ...]:
+    """Names of convolutions in 3D that see fewer slices along the first axis than their kernel has, but more than one.
+
+    Args:
+        network: Any module that takes a batch of images.
+        image: Channels and spatial shape, without the batch.
+    """
+    thin: dict[str, None] = {}
+
+    def look(name: str, depth: int, inputs: tuple[Tensor, ...]) -> None:
+        if 1 < inputs[0].shape[2] < depth:
+            thin[name] = None
+
+    hooks = [
+        module.register_forward_pre_hook(lambda one, inputs, name=name: look(name, one.kernel_size[0], inputs))
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d)
+    ]
+    try:
+        forward_macs(network, image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return tuple(thin)
+
+
 def kept_numbers(network: nn.Module, image: Sequence[int]) -> int:
     """Numbers that one image leaves behind for the backward pass, weights aside.
 

@@ -23,7 +23,7 @@ from medseg.inference.bundle_files import MOST_MEMBERS
 from medseg.training.distributed import joined_process
 from medseg.training.own import NO_PARTS, OwnParts, with_own_network
 
-from .fit import CONFIG, check_folder, claim, open_cases, prepare, safe_mirroring
+from .fit import CONFIG, check_folder, claim, has_begun, open_cases, prepare, safe_mirroring
 from .fold import Whole, is_finished, reserved, train_fold
 from .join_folds import join_folds
 
@@ -135,7 +135,7 @@ def _claim(whole: Whole, wanted: tuple[int, ...], *, resume: bool) -> None:
     if (folder / "split.json").exists():
         raise InputError(f"{str(folder)!r} holds a run without folds; name another folder")
     check_folder(folder, whole.config)
-    if folds.exists() and read_folds(folds) != whole.folds:
+    if folds.exists() and has_begun(folder) and read_folds(folds) != whole.folds:
         raise ConfigError(
             f"the cases or their folds are not those of {str(folds)!r} any more, so held-out cases may have trained; "
             "begin a new cross-validation"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from medseg.data.dataset import Dataset
 from medseg.data.layouts import open_dataset
 from medseg.data.split import Split, read_split, write_split
 from medseg.inference.bundle import Bundle, TrainingFacts, output_channels
+from medseg.inference.bundle_files import LOCALISER
 from medseg.inference.devices import autocast_dtype
 from medseg.inference.predictor import segment_prepared
 from medseg.losses.build import build_loss
@@ -33,15 +34,17 @@ from medseg.training.assemble import new_loader, new_state, new_trackers
 from medseg.training.balance import balance_notes, loss_weights
 from medseg.training.callbacks import Callback, ProgressDisplay
 from medseg.training.distributed import Process, joined_process
+from medseg.training.execution import THIN, trusted_dtype
 from medseg.training.finish import expected_structures
 from medseg.training.loop import Ingredients, Trainer
 from medseg.training.own import NO_PARTS, OwnParts
 from medseg.training.start import RECORD, check_start, start_from_model
-from medseg.training.state import TrainState, read_checkpoint
+from medseg.training.state import CHECKPOINT, TrainState, read_checkpoint
 from medseg.training.validate import Validator
 
 CONFIG = "config.yaml"
-# When a run goes on; none changes what is learned.
+_FOLDS, _MOST_NAMED = "fold-*", 3
+# When a run goes on; none of these changes what is learned, nor does the clean-up.
 _MAY_CHANGE = ("budget", "workers", "compile", "channels_last", "tracking", "tracking_uri")
 
 
@@ -162,12 +165,12 @@ def claim(run: Run, *, resume: bool) -> None:
     if file.exists() and not resume:
         raise InputError(f"{str(run.folder)!r} holds a run already; pass --resume to go on, or name another folder")
     check_folder(run.folder, run.config)
-    if split.exists() and read_split(split) != run.split:
+    if split.exists() and has_begun(run.folder) and read_split(split) != run.split:
         raise ConfigError(
             f"the cases or their split are not those of {str(split)!r} any more, so validation cases may have trained; "
             "begin a new run"
         )
-    if not (run.folder / "last.pt").exists():
+    if not (run.folder / CHECKPOINT).exists():
         check_start(run.config)
     write_text(file, dump_config(run.config))
     write_split(split, run.split)
@@ -176,7 +179,8 @@ def claim(run: Run, *, resume: bool) -> None:
 def check_folder(folder: Path, config: RunConfig) -> None:
     """Refuse a folder that is neither new nor that of a run of this configuration.
 
-    Budget, the place of the data and how it is computed may have changed.
+    Budget, the place of the data, how it is computed and the clean-up may have changed; everything, as long as no epoch
+    was trained.
 
     Raises:
         InputError: If it holds files, but no run.
@@ -187,17 +191,35 @@ def check_folder(folder: Path, config: RunConfig) -> None:
         if folder.is_dir() and any(path.name[0] != "." for path in folder.iterdir()):
             raise InputError(f"{str(folder)!r} holds other files; name a new or an empty folder")
         return
-    one, other = _fixed_part(config), _fixed_part(load_config(file))
-    changed = [name for name in one if one[name] != other[name]]
-    if changed:
+    changed = _differences(_fixed_part(config), _fixed_part(load_config(file)))
+    if changed and has_begun(folder):
         raise ConfigError(
             f"{str(file)!r} differs from this configuration in {', '.join(changed)}; "
             "a run is resumed with the one it began with"
         )
 
 
+def has_begun(folder: Path) -> bool:
+    """Whether a network of the run in a folder, or of its folds, has been trained for an epoch."""
+    parts = (folder, folder / LOCALISER, *folder.glob(_FOLDS), *folder.glob(f"{_FOLDS}/{LOCALISER}"))
+    return any((part / CHECKPOINT).exists() for part in parts)
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Keys with dots of what differs, as ``sampling.batch``; of a section of which much differs its name."""
+    found = []
+    for name in dict.fromkeys((*one, *other)):
+        first, second = one.get(name), other.get(name)
+        if isinstance(first, dict) and isinstance(second, dict):
+            inner = [f"{name}.{key}" for key in _differences(first, second)]
+            found += inner if len(inner) <= _MOST_NAMED else [name]
+        elif first != second:
+            found.append(name)
+    return found
+
+
 def _fixed_part(config: RunConfig) -> dict[str, Any]:
-    tree = config.model_dump(exclude={"device"})
+    tree = config.model_dump(exclude={"device", "postprocessing"})
     del tree["data"]["folder"]
     for name in _MAY_CHANGE:
         del tree["training"][name]
@@ -246,17 +268,26 @@ def fit(run: Run, cases: Cases, *, resume: bool) -> TrainState:
     """
     amp_dtype = autocast_dtype(run.process.device, run.config.training.precision)
     state = new_state(run.config, output_channels(run.scheme), run.process, amp_dtype, run.parts.network)
-    resumed = resume and (run.folder / "last.pt").exists()
+    amp_dtype = trusted(run, state, amp_dtype)
+    resumed = resume and (run.folder / CHECKPOINT).exists()
     _start(run, state, resumed=resumed)
     if run.process.is_main:
         patch = run.config.sampling.patch[: run.config.network.dims]
         size = network_size(state.network, (len(run.config.channels), *patch))
         run.progress.note(f"{size} on {run.process.device.type}")
     if resumed:
-        state.restore(read_checkpoint(run.folder / "last.pt", run.process.device))
+        state.restore(read_checkpoint(run.folder / CHECKPOINT, run.process.device))
     return Trainer(run.process, run.config.training, _ingredients(run, cases, amp_dtype), run.folder, amp_dtype).fit(
         state
     )
+
+
+def trusted(run: Run, state: TrainState, amp_dtype: torch.dtype | None) -> torch.dtype | None:
+    """What the network is trained in; a note says if that is not what was asked for."""
+    found = trusted_dtype(state.network, run.config, run.process.device, amp_dtype)
+    if found is not amp_dtype and run.process.is_main:
+        run.progress.note(THIN)
+    return found
 
 
 def best_network(run: Run, state: TrainState) -> nn.Module:

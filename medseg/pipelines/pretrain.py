@@ -23,9 +23,9 @@ from medseg.training.pretrain import (
     masked_loader,
     masking,
 )
-from medseg.training.state import TrainState, read_checkpoint
+from medseg.training.state import CHECKPOINT, TrainState, read_checkpoint
 
-from .fit import Cases, Run, opened_run, prepare_split
+from .fit import Cases, Run, opened_run, prepare_split, trusted
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,9 @@ def _fit(run: Run, cases: Cases, check: ReconstructionCheck, *, resume: bool) ->
     config, process = run.config, run.process
     amp_dtype = autocast_dtype(process.device, config.training.precision)
     state = new_state(config, len(config.channels), process, amp_dtype)
-    if resume and (run.folder / "last.pt").exists():
-        state.restore(read_checkpoint(run.folder / "last.pt", process.device))
+    amp_dtype = trusted(run, state, amp_dtype)
+    if resume and (run.folder / CHECKPOINT).exists():
+        state.restore(read_checkpoint(run.folder / CHECKPOINT, process.device))
     watchers: list[Callback] = []
     if process.is_main:
         size = network_size(state.network, (len(config.channels), *config.sampling.patch[: config.network.dims]))

@@ -174,7 +174,7 @@ def _size(measured: Fingerprint, spacing: Spacing, orientation: str, request: Re
     cases_voxels = float(np.prod(median)) * len(shapes)
     sizes = sorted(_candidates(median, spacing[: request.dims], request), key=_merit, reverse=True)
     best = next((size for size in sizes if _affordable(size, len(measured.channels), request)), sizes[-1])
-    return best if request.device.kind == "cpu" else _filled(best, cases_voxels, request)
+    return best if request.device.kind == "cpu" else _filled(best, cases_voxels, len(measured.channels), request)
 
 
 def _candidates(median: np.ndarray, spacing: tuple[float, ...], request: Request) -> Iterator[_Size]:
@@ -205,12 +205,16 @@ def _merit(size: _Size) -> float:
     return size.network.width * edge
 
 
-def _filled(size: _Size, cases_voxels: float, request: Request) -> _Size:
-    """The same with the batch that fills a GPU, but at most a twentieth of the data set's voxels."""
+def _filled(size: _Size, cases_voxels: float, channels: int, request: Request) -> _Size:
+    """The same with the batch that fills a GPU, at most a twentieth of all voxels, and with time for the steps."""
     one = training_bytes(size.network, size.patch, 1, request.device)
     by_memory = int(_memory(request) / one)
     by_data = int(_SHARE_OF_VOXELS * cases_voxels / np.prod(size.patch))
     most = 64 if request.dims == 2 else 16
+    minutes = request.budget.minutes
+    if minutes is not None:
+        seconds = step_seconds(size.network, size.patch, channels, 1, request.device)
+        most = min(most, int(60 * minutes / (_FEWEST_STEPS * seconds)))
     return _Size(size.network, size.patch, max(2, min(by_memory, by_data, most)))
 
 

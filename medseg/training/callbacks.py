@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 from medseg.core.progress import Progress, time_text
 
 from .stopwatch import NOTHING_SPENT, Spent
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -173,27 +177,41 @@ class TensorBoardWriter(Callback):
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - loads slowly
 
         self._writer = SummaryWriter(str(folder))
+        self._is_lost = False
 
     def on_epoch(self, report: EpochReport) -> None:
         """Write loss, learning rate, norm of the gradient and seconds by what they went to."""
-        self._writer.add_scalar("loss", report.loss, report.step)
-        self._writer.add_scalar("learning_rate", report.lr, report.step)
-        if not math.isnan(report.gradient):
-            self._writer.add_scalar("gradient_norm", report.gradient, report.step)
-        for part, seconds in report.spent.parts.items():
-            self._writer.add_scalar(f"seconds/{part}", seconds, report.step)
-        self._writer.flush()
+        values = {"loss": report.loss, "learning_rate": report.lr, "gradient_norm": report.gradient}
+        seconds = {f"seconds/{part}": spent for part, spent in report.spent.parts.items()}
+        with self._unless_lost():
+            self._write(values | seconds, report.step)
 
     def on_validation(self, report: ValidationReport) -> None:
         """Write Dice by structure, and the picture."""
-        for name, value in {"mean": report.mean_dice, **report.dice}.items():
-            if not np.isnan(value):
-                self._writer.add_scalar(f"dice/{name}", value, report.epoch)
-        if report.picture is not None:
-            self._writer.add_image("overlay", report.picture(), report.epoch, dataformats="HWC")
-        self._writer.flush()
+        dice = {f"dice/{name}": value for name, value in {"mean": report.mean_dice, **report.dice}.items()}
+        with self._unless_lost():
+            if report.picture is not None:
+                self._writer.add_image("overlay", report.picture(), report.epoch, dataformats="HWC")
+            self._write(dice, report.epoch)
 
     def on_end(self, report: RunReport) -> None:
         """Write where the time went, and close the files."""
-        self._writer.add_text("time", report.bottleneck, report.step)
-        self._writer.close()
+        with self._unless_lost():
+            self._writer.add_text("time", report.bottleneck, report.step)
+            self._writer.close()
+
+    def _write(self, values: Mapping[str, float], step: int) -> None:
+        for name, value in values.items():
+            if not math.isnan(value):
+                self._writer.add_scalar(name, value, step)
+        self._writer.flush()
+
+    @contextmanager
+    def _unless_lost(self) -> Iterator[None]:
+        """Write; a folder that takes no more is told once, and does not end the run."""
+        try:
+            yield
+        except OSError as error:
+            if not self._is_lost:
+                self._is_lost = True
+                _LOG.warning("TensorBoard's files cannot be written (%s); the run goes on without them", error.strerror)

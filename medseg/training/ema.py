@@ -26,11 +26,12 @@ class AveragedNetwork:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move the average towards ``network``; a decay of 0 copies it."""
+        """Move the average towards ``network``; a decay of 0 copies it. A weight of several names is moved once."""
         decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
         averaged, current = self.network.state_dict(), network.state_dict()
-        floats = [name for name, tensor in averaged.items() if tensor.is_floating_point()]
-        torch._foreach_lerp_([averaged[name] for name in floats], [current[name] for name in floats], 1 - decay)
-        for name in averaged.keys() - set(floats):
+        floats = {tensor.data_ptr(): name for name, tensor in averaged.items() if tensor.is_floating_point()}
+        names = list(floats.values())
+        torch._foreach_lerp_([averaged[name] for name in names], [current[name] for name in names], 1 - decay)
+        for name in [name for name, tensor in averaged.items() if not tensor.is_floating_point()]:
             averaged[name].copy_(current[name])
         self.updates += 1

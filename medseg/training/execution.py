@@ -12,10 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from medseg.config.sections import RunConfig
 from medseg.config.training import TrainingSection
+from medseg.networks.size import thin_convolutions
 
 from .distributed import Process
 
+THIN = "trains in float32, since torch's bfloat16 goes wrong on a CPU where a convolution sees two slices"
 _MOST_WORKERS = 8
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
@@ -59,6 +62,21 @@ def running(network: nn.Module, section: TrainingSection, process: Process) -> R
         # Around DDP, not inside it, so that gradients travel while others are computed.
         call = torch.compile(call, mode=mode, dynamic=False)
     return RunningNetwork(call, unsynchronised, memory_format, mode == "reduce-overhead")
+
+
+def trusted_dtype(
+    network: nn.Module, config: RunConfig, device: torch.device, dtype: torch.dtype | None
+) -> torch.dtype | None:
+    """What a network is trained in where ``dtype`` was asked for: float32 instead of bfloat16 that gives wrong numbers.
+
+    On a CPU the gradient of the weights of a convolution in 3D that sees fewer slices along its first axis than its
+    kernel has is no gradient at all in bfloat16 (torch 2.13, oneDNN 3.12, AVX-512): it holds what lay in memory. Such
+    thin images are met at the coarsest level of a network that halves a patch too often.
+    """
+    if device.type != "cpu" or dtype is not torch.bfloat16:
+        return dtype
+    image = (len(config.channels), *config.sampling.patch[: config.network.dims])
+    return None if thin_convolutions(network, image) else dtype
 
 
 def compile_mode(wanted: str, device: torch.device) -> str | None:

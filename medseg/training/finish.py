@@ -17,6 +17,7 @@ from medseg.core.labels import LabelScheme
 from medseg.core.progress import SILENT, Progress
 from medseg.core.volume import Labels
 from medseg.data.cache import PreparedArrays
+from medseg.data.open_files import allow_open_files
 from medseg.inference.bundle import Bundle
 from medseg.inference.expected import StructureFacts, structure_facts, volume_ml
 from medseg.metrics.counts import count_voxels
@@ -56,6 +57,7 @@ def predicted_pairs(predict: Callable[[Case], Labels], cases: Iterable[Case], sc
     pairs = []
     for number, case in enumerate(cases):
         if case.label is not None:
+            allow_open_files(2)
             predicted = _mapped(predict(case), scratch / f"{number}-predicted.npy")
             pairs.append(Pair(case.id, predicted, _mapped(case.label, scratch / f"{number}-reference.npy")))
     return pairs

@@ -26,7 +26,7 @@ from .failures import explained, too_large
 from .groups import set_learning_rates
 from .memory import is_out_of_memory
 from .schedule import Clock, validation_is_due
-from .state import TrainState, write_checkpoint
+from .state import CHECKPOINT, TrainState, write_checkpoint
 from .step import Step, Stepper
 from .stopwatch import Crew, Spent, Stopwatch, bottleneck
 from .watch import Means, StepWatch
@@ -166,7 +166,7 @@ class Trainer:
                 state.best_dice, state.stale_validations = report.mean_dice, 0
                 best = {"network": state.average.network.state_dict(), "dice": dict(report.dice), "epoch": state.epoch}
                 self._write("best.pt", best)
-        self._write("last.pt", state.to_dict())
+        self._write(CHECKPOINT, state.to_dict())
 
     def _write(self, name: str, content: dict[str, object]) -> None:
         if not self._process.is_main:

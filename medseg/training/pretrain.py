@@ -23,8 +23,10 @@ from medseg.core.progress import Progress
 from medseg.data.cache import PreparedArrays
 from medseg.data.loaders import PatchDataset, PatchLoader
 from medseg.data.sampling import PatchSampler, cut
+from medseg.inference.network import optional_channels
 from medseg.losses.deep_supervision import DeepSupervisionLoss
 from medseg.transforms.augment import source_patch
+from medseg.transforms.dropout import ChannelDropout
 
 from .assemble import loader_of
 from .callbacks import BudgetBar, EpochReport, ValidationReport
@@ -85,7 +87,8 @@ def masked_loader(config: RunConfig, cases: Sequence[PreparedArrays], process: P
     """Batches of augmented patches with blocks hidden, cut anywhere from the images."""
     patch, seed = config.sampling.patch, config.training.seed
     sampler = PatchSampler(cases, patch, source_patch(patch, config.augmentation), foreground=0.0)
-    patches = PatchDataset(sampler, patch, config.augmentation, config.network.dims, seed)
+    lacking = ChannelDropout(optional_channels(config))  # a channel that a case lacks stays zero
+    patches = PatchDataset(sampler, patch, config.augmentation, config.network.dims, seed, lacking)
     return loader_of(MaskedPatches(patches, masking(config), seed), config, process)
 
 

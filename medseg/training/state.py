@@ -17,6 +17,9 @@ from medseg.inference.tensor_file import read_torch_file
 
 from .ema import AveragedNetwork
 
+CHECKPOINT = "last.pt"
+"""The state after the last epoch, in the run's folder."""
+
 
 @dataclass
 class TrainState:

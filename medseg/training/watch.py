@@ -94,7 +94,7 @@ class StepWatch:
         numbers = (
             torch.stack([torch.stack((s.loss, s.gradient)).float() for s in steps]) if steps else torch.zeros(0, 2)
         )
-        table = numbers.double().cpu()
+        table = numbers.cpu().double()  # an Apple GPU has no double precision
         finding = None
         for step, (loss, gradient) in zip(steps, table.tolist(), strict=True):
             if not math.isfinite(loss) or not (self._scales or math.isfinite(gradient)):

@@ -53,12 +53,32 @@ def test_overrides_reach_any_depth():
         ("labels.structures=[{name: a, value: 1, colour: [0, 0, 256]}]", "less than or equal to 255"),
         ("network.kernels=[[3, 3, 3], [2, 3, 3]]", "kernels are odd"),
         ("network.strides=[[2, 1, 1], [2, 2, 2]]", "the first level's stride is all ones"),
+        (
+            "postprocessing={largest_component: [livre]}",
+            r"postprocessing names \['livre'\]; what is predicted is one, two",
+        ),
+        ("postprocessing={largest_together: [[one, three]]}", r"postprocessing names \['three'\]"),
+        ("training.class_weights=[1, 2]", "training.class_weights are 2, but there are 3 outputs"),
+        (
+            "labels.regions=[{name: a, structures: [one]}, {name: a, structures: [two]}]",
+            "c.yaml: labels.regions: .*two regions are called 'a'",
+        ),
         ("sampling.patch=[2, 2, 2]", r"\(2, 2, 2\) is one voxel at the coarsest level"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(override, message):
     with pytest.raises(ConfigError, match=message):
         parse_config(dump_config(run_config()), "c.yaml", [override])
+
+
+def test_as_many_regions_as_structures_that_overlap_are_refused():
+    names = [{"name": "liver", "structures": ["liver", "tumour"]}, {"name": "tumour", "structures": ["tumour"]}]
+    structures = [{"name": "liver", "value": 1}, {"name": "tumour", "value": 2}]
+    labels = {"structures": structures, "regions": names}
+    assert run_config(labels=labels).labels.regions
+    with pytest.raises(ValueError, match="there may not be as many regions as structures"):
+        run_config(labels=labels | {"overlapping": True})
+    assert run_config(labels=labels | {"overlapping": True, "regions": names[:1]}).labels.overlapping
 
 
 def test_files_that_are_no_configuration(tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import resource
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +18,7 @@ from medseg.core.errors import DataError, OutputError
 from medseg.core.labels import LabelScheme, Region
 from medseg.core.volume import LabelMap
 from medseg.data.cache import PreparedCases
+from medseg.data.open_files import allow_open_files
 from medseg.io.formats import write_label_map
 
 CONFIG = run_config(channels=[{"name": "CT"}])
@@ -95,6 +98,37 @@ def test_a_full_disk_leaves_no_half_case(tmp_path):
     with pytest.raises(OutputError, match="the disk may be full; nothing half-written"), full_disk(20_000):
         prepare(tmp_path, [large])
     assert [path.name for path in (tmp_path / "prepared").iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("name", ["image.npy", "target.npy", "foreground_sizes.npy", "network.npz"])
+@pytest.mark.parametrize("left", [0, 100, None])
+def test_what_a_machine_that_went_down_left_damaged_is_made_anew(tmp_path, cases, loaded, name, left):
+    whole = [np.array(case.image) for case in prepare(tmp_path, cases)]
+    for file in (tmp_path / "prepared").rglob(name):
+        content = file.read_bytes()
+        file.unlink()
+        if left is not None:
+            file.write_bytes(content[:left])
+    again = prepare(tmp_path, cases)
+    assert all(np.array_equal(one.image, other) for one, other in zip(again, whole, strict=True))
+    assert loaded == ["a", "b", "a", "b"]
+    prepare(tmp_path, cases)
+    assert len(loaded) == 4
+
+
+def test_files_that_are_open_already_are_counted(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    (tmp_path / "file").touch()
+    with ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context((tmp_path / "file").open())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard))
+        try:
+            allow_open_files(200)
+            allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert allowed >= 300 + 200 + 512
 
 
 def test_folds_that_hold_the_same_cases_share_them(tmp_path, cases, loaded):

@@ -6,9 +6,11 @@ import pytest
 import safetensors.torch
 import torch
 from factories import bundle, full_disk, geometry
+from torch import nn
 
 from medseg.core.errors import BundleError, OutputError
 from medseg.inference.bundle import BundleRecords, TrainingFacts, output_channels, read_bundle, write_bundle
+from medseg.inference.bundle_files import load_weights, write_weights
 
 RECORDS = BundleRecords({"train": ["a"], "validation": [], "test": []}, {"summary": []})
 
@@ -62,6 +64,16 @@ def test_a_damaged_part_is_named(tmp_path, name, content, message):
     (tmp_path / "bundle" / name).write_bytes(content)
     with pytest.raises(BundleError, match=message):
         read_bundle(tmp_path / "bundle")
+
+
+def test_a_weight_of_two_names_is_written_under_both(tmp_path):
+    network = nn.Sequential(nn.Linear(2, 2))
+    network.register_module("again", network[0])
+    write_weights(tmp_path / "weights", network)
+    found = safetensors.torch.load_file(tmp_path / "weights")
+    assert sorted(found) == ["0.bias", "0.weight", "again.bias", "again.weight"]
+    assert torch.equal(found["0.weight"], found["again.weight"])
+    load_weights(network, tmp_path / "weights", "weights")
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

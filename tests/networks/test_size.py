@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from medseg.networks.build import build_network
-from medseg.networks.size import NetworkSize, forward_macs, kept_numbers, network_size
+from medseg.networks.size import NetworkSize, forward_macs, kept_numbers, network_size, thin_convolutions
 
 
 def test_a_convolution_by_hand():
@@ -17,6 +17,15 @@ def test_a_convolution_by_hand():
     assert forward_macs(layer, (2, 4, 6, 8)) == 4 * 6 * 8 * 2 * 5 * 27
     assert forward_macs(nn.Conv3d(6, 6, 3, stride=2, padding=1, groups=6), (6, 4, 6, 8)) == 2 * 3 * 4 * 6 * 27
     assert forward_macs(nn.ConvTranspose2d(2, 5, 2, 2, bias=False), (2, 4, 6)) == 4 * 6 * 2 * 5 * 4
+
+
+def test_thin_convolutions_are_found():
+    network = nn.Sequential(nn.Conv3d(1, 4, 3, padding=1), nn.Conv3d(4, 4, 2, stride=2), nn.Conv3d(4, 4, 3, padding=1))
+    assert thin_convolutions(network, (1, 4, 8, 8)) == ("2",)
+    assert thin_convolutions(network, (1, 8, 4, 4)) == ()
+    assert thin_convolutions(network, (1, 2, 8, 8)) == ("0",)
+    assert not any(module._forward_pre_hooks for module in network)
+    assert thin_convolutions(nn.Conv2d(1, 4, 3, padding=1), (1, 2, 2)) == ()
 
 
 def test_attention_by_hand():

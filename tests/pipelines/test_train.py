@@ -26,6 +26,7 @@ from medseg.core.volume import LabelMap, Volume
 from medseg.inference.bundle import read_bundle
 from medseg.io.formats import write_label_map, write_volume
 from medseg.pipelines.train import read_run_config, train
+from medseg.training.execution import THIN
 from medseg.training.finish import ValidationScore
 from medseg.training.state import read_checkpoint
 
@@ -99,15 +100,42 @@ def test_two_processes_leave_one_bundle(cases, tmp_path):
     assert read_bundle(tmp_path / "run" / "bundle").scheme.names == ("one", "two")
 
 
+@pytest.mark.parametrize(("patch", "is_thin"), [((4, 12, 12), True), ((12, 12, 4), False)])
+def test_bfloat16_is_not_trusted_with_two_slices(cases, tmp_path, patch, is_thin):
+    notes, sampling = Notes(), {"patch": patch, "batch": 1}
+    config = small_config(cases, epochs=1, steps=1, training={"precision": "bf16"}, sampling=sampling)
+    train(config, tmp_path / "run", progress=notes)
+    assert (THIN in notes.texts) == is_thin
+
+
 def test_a_folder_with_a_run_is_not_overwritten(cases, tmp_path):
     train(small_config(cases, epochs=1, steps=1), tmp_path / "run")
     with pytest.raises(InputError, match="holds a run already; pass --resume to go on, or name another folder"):
         train(small_config(cases), tmp_path / "run")
     other = small_config(cases, network=run_config().network)
-    with pytest.raises(ConfigError, match="differs from this configuration in network; a run is resumed with"):
+    with pytest.raises(ConfigError, match="differs from this configuration in network.*; a run is resumed with"):
         train(other, tmp_path / "run", resume=True)
     longer = train(small_config(cases, epochs=2, steps=1), tmp_path / "run", resume=True)
     assert longer.bundle.is_dir()
+
+
+def test_a_run_that_learned_nothing_yet_may_be_changed(cases, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("medseg.pipelines.train.prepare_split", lambda run: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(small_config(cases, sampling={"patch": (16, 16, 16), "batch": 1}), tmp_path / "run")
+    result = train(small_config(cases, epochs=1, steps=1), tmp_path / "run", resume=True)
+    assert read_bundle(result.bundle).config.sampling.batch == small_config(cases).sampling.batch
+    smaller = small_config(cases, epochs=1, steps=1, sampling={"patch": (16, 16, 16), "batch": 1})
+    with pytest.raises(ConfigError, match=r"differs from this configuration in sampling\.\w+"):
+        train(smaller, tmp_path / "run", resume=True)
+
+
+def test_clean_up_may_be_corrected_after_the_training(cases, tmp_path):
+    train(small_config(cases, epochs=1, steps=1, postprocessing={}), tmp_path / "run")
+    changed = small_config(cases, epochs=1, steps=1, postprocessing={"fill_holes": ["one"]})
+    result = train(changed, tmp_path / "run", resume=True)
+    assert read_bundle(result.bundle).config.postprocessing.fill_holes == ("one",)
 
 
 def test_a_folder_with_other_files_is_left_alone(cases, tmp_path):

@@ -67,6 +67,13 @@ def test_training_fits_the_budget_and_the_memory(dims, minutes):
     assert training_bytes(*size, config.sampling.batch, TWO_CORES) < TWO_CORES.memory_bytes
 
 
+@pytest.mark.parametrize("minutes", [5.0, 20.0, 240.0])
+def test_a_gpu_is_filled_only_as_far_as_there_is_time(minutes):
+    config = plan_for(measured(shape=(300, 300, 200)), BIG_GPU, minutes=minutes).config
+    steps = 60 * minutes / step_seconds(config.network, config.sampling.patch, 1, config.sampling.batch, BIG_GPU)
+    assert steps > 1000
+
+
 def test_more_time_buys_more_network():
     short, long = (plan_for(measured(shape=(200, 200, 150)), minutes=m).config for m in (5.0, 300.0))
     assert forward_macs(long.network, long.sampling.patch, 1) > 2 * forward_macs(short.network, short.sampling.patch, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from dataclasses import replace
 
@@ -97,6 +98,22 @@ def test_tensorboard_gets_scalars_and_a_picture_each_validation(tmp_path):
     assert [(one.step, one.value) for one in events.Scalars("gradient_norm")] == [(300, 1.5)]
     assert [(one.step, one.value) for one in events.Scalars("dice/mean")] == [(5, pytest.approx(0.9))]
     assert [one.step for one in events.Images("overlay")] == [5]
+
+
+@pytest.mark.filterwarnings("ignore")  # tensorboard's own imports warn
+def test_curves_that_cannot_be_written_are_told_once_and_end_nothing(tmp_path, monkeypatch, caplog):
+    writer = TensorBoardWriter(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writer._writer, "add_scalar", full)
+    for _ in range(2):
+        writer.on_epoch(EPOCH)
+        writer.on_validation(GOOD)
+    writer.on_end(END)
+    told = [record.message for record in caplog.records if "TensorBoard" in record.message]
+    assert told == ["TensorBoard's files cannot be written (No space left on device); the run goes on without them"]
 
 
 def test_a_line_says_what_the_time_since_the_line_before_went_to():

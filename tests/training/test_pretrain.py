@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,19 @@ class Patches:
     def __getitem__(self, number):
         image = torch.randn(2, 16, 16, 16, generator=torch.Generator().manual_seed(number))
         return image, torch.zeros(16, 16, 16), "case"
+
+
+def test_a_channel_that_a_case_lacks_stays_zero():
+    noisy = {"noise": 1.0, "brightness": 1.0, "contrast": 1.0}
+    channels = [{"name": "T1"}, {"name": "FLAIR", "optional": True}]
+    config = run_config(channels=channels, augmentation=noisy)
+    case = prepared_arrays(np.zeros((16, 16, 16), np.uint8))
+    both = np.stack([np.random.default_rng(0).normal(size=(16, 16, 16)), np.zeros((16, 16, 16))]).astype(np.float32)
+    loader = masked_loader(config, [replace(case, image=both)], CPU)
+    loader.set_epoch(0)
+    images = [batch.image for batch in loader]
+    assert all(batch[:, 0].any() for batch in images)
+    assert not any(batch[:, 1].any() for batch in images)
 
 
 def test_what_is_hidden_is_zero_and_what_is_seen_is_the_image():

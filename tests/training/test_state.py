@@ -107,6 +107,28 @@ def test_the_average_is_torchs_own_with_the_same_decay():
         torch.testing.assert_close(mine, other)
 
 
+class Tied(nn.Module):
+    """One layer under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(1, 1))
+        self.layer = self.encoder[0]
+
+
+def test_a_weight_of_two_names_is_averaged_once():
+    tied, plain = Tied(), nn.Linear(1, 1)
+    ours, theirs = AveragedNetwork(tied, 0.5), AveragedNetwork(plain, 0.5)
+    for average in (ours, theirs):
+        average.updates = 1000
+    for layer, average in ((tied.layer, ours), (plain, theirs)):
+        before = float(next(average.network.parameters()))
+        with torch.no_grad():
+            layer.weight.fill_(before + 2.0)
+        average.update(tied if average is ours else plain)
+        assert float(next(average.network.parameters())) == pytest.approx(before + 1.0)
+
+
 def test_the_average_forgets_its_random_start():
     network = nn.Linear(1, 1)
     average = AveragedNetwork(network, 0.999)
