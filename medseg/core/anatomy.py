@@ -7,7 +7,6 @@ in its head. A name is taken only if it matches wholly: a wrong code is worse th
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,6 +14,7 @@ from importlib import resources
 from typing import TypeVar
 
 from .labels import CodedConcept, Colour, Laterality, Region, Structure, palette_colour
+from .sides import words_of
 
 _Coded = TypeVar("_Coded", Structure, Region)
 CATEGORIES: Mapping[str, CodedConcept | None] = {
@@ -27,9 +27,6 @@ CATEGORIES: Mapping[str, CodedConcept | None] = {
 }
 """Segmented property categories (PS3.16 CID 7150) by the table's word; none is *Anatomical Structure*."""
 
-_BREAKS = re.compile(
-    r"[^A-Za-z0-9]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[a-z][a-z])(?=\d)|(?<=[A-Z][A-Z])(?=\d)"
-)
 _SIDES = {"left": Laterality.LEFT, "right": Laterality.RIGHT, "both": Laterality.BOTH, "bilateral": Laterality.BOTH}
 _SHORT_SIDES = {"l": Laterality.LEFT, "lt": Laterality.LEFT, "r": Laterality.RIGHT, "rt": Laterality.RIGHT}
 _PLURALS = (("ies", "y"), ("es", ""), ("s", ""))
@@ -167,7 +164,7 @@ def _without_comments(lines: Iterable[str]) -> Iterable[str]:
 
 def _parted(name: str) -> _Key:
     """The words of a name in lower case, numbers without leading zeros, and the side; no side if it names two."""
-    words = [word.lower().lstrip("0") or "0" for word in _BREAKS.split(name) if word]
+    words = [word.lstrip("0") or "0" for word in words_of(name)]
     sides = {index: _SIDES[word] for index, word in enumerate(words) if word in _SIDES}
     if not sides:
         ends = {index: words[index] for index in {0, len(words) - 1} if words}

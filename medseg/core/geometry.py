@@ -32,8 +32,8 @@ class LengthUnit(Enum):
 class AxisMap:
     """How to reorder and flip the axes of an array: ``array.transpose(order)``, then flip where ``flips`` is true."""
 
-    order: tuple[int, int, int]
-    flips: tuple[bool, bool, bool]
+    order: tuple[int, int, int] = (0, 1, 2)
+    flips: tuple[bool, bool, bool] = (False, False, False)
 
     def apply(self, array: NDArray[T]) -> NDArray[T]:
         """Array with its last three axes reordered and flipped; leading axes stay; a view, no copy."""

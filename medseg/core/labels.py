@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import LabelError
+from .sides import names_a_side, paired
 from .volume import LabelMap, Labels, MultiLabelMap
 
 Colour = tuple[int, int, int]
@@ -23,7 +23,6 @@ _PALETTE: tuple[Colour, ...] = (
 _LARGEST_VALUE = 2**16 - 1
 IGNORE_INDEX = 255
 """Class index of voxels that are to be ignored."""
-_SIDE = re.compile(r"\b(left|right|lt|rt|l|r)\b")
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,9 @@ class LabelScheme:
         """Mask of one target (a structure or a region)."""
         members = next((region.structures for region in self.regions if region.name == target), (target,))
         if isinstance(labels, MultiLabelMap):
-            rows = [labels.structures.index(name) for name in ((target,) if target in labels.structures else members)]
+            is_reference = labels.structures == self.names  # a region may have the name of a structure
+            held = members if is_reference or target not in labels.structures else (target,)
+            rows = [labels.structures.index(name) for name in held]
             union: NDArray[np.bool_] = np.any(labels.array[rows], axis=0)
             return union
         values = [self[name].value for name in members]
@@ -210,7 +211,11 @@ class LabelScheme:
 
     def one_sided(self) -> tuple[str, ...]:
         """Targets of the left or the right, by name or laterality; mirrored, they would be taken for the other one."""
-        return tuple(one.name for one in self.target_structures if _is_one_sided(one))
+        targets, sides = self.target_structures, (Laterality.LEFT, Laterality.RIGHT)
+        pairs = paired(one.name for one in targets)
+        return tuple(
+            one.name for one in targets if one.laterality in sides or one.name in pairs or names_a_side(one.name)
+        )
 
 
 def _check_values(values: tuple[int, ...], ignore: int | None) -> None:
@@ -239,13 +244,3 @@ def palette_colour(index: int) -> Colour:
     ramp = [(1, rising, 0), (1 - rising, 1, 0), (0, 1, rising), (0, 1 - rising, 1), (rising, 0, 1), (1, 0, 1 - rising)]
     red, green, blue = (int(60 + 180 * part) for part in ramp[int(hue)])
     return red, green, blue
-
-
-def _is_one_sided(structure: Structure) -> bool:
-    named = _SIDE.search(_normalised(structure.name)) is not None
-    return named or structure.laterality in (Laterality.LEFT, Laterality.RIGHT)
-
-
-def _normalised(name: str) -> str:
-    """Lower case, words parted by one space; ``LeftKidney`` and ``EyeL`` are two words."""
-    return re.sub(r"[\s_-]+|(?<=[a-z])(?=[A-Z])", " ", name).lower()

@@ -147,7 +147,8 @@ class Finder:
         has_all = wanted - self.joining.optional <= set(dataset.channels) and wanted & set(dataset.channels)
         channels = self.facts.modalities if has_all else dataset.channels
         for case in dataset.cases:
-            files = (path, *(image.path for image in case.images.values()))
+            labels = () if case.label is None else (case.label,)
+            files = (path, *labels, *(image.path for image in case.images.values()))
             yield Candidate(case.id, case.id, partial(load_image, case, channels, self.joining), files, is_named=False)
 
     def _series(self, series: Series, *, is_named: bool) -> Candidate:

@@ -97,7 +97,8 @@ class Localiser:
         windows = WindowGrid(grid.shape, one.window)
         axis = windows.stream_axis
         logits = one.forward.average_logits
-        writer = SourceWriter(self._decision, unchanged(grid), axis, probabilities=False, entropy=False, logits=logits)
+        here = Restoration.unchanged(grid)
+        writer = SourceWriter(self._decision, here, axis, probabilities=False, entropy=False, logits=logits)
         runners, sink = observer.runners(one.runners), observer.sink(writer)
         progress.start("finding the region", len(windows.positions))
         stream_probabilities(runners, prepared.image, windows, one.forward, sink, None, progress)
@@ -190,12 +191,6 @@ def widened(box: Box, coarse: Shape, grid: Geometry, margin_mm: float, least_mm:
         for part, m, n, size, least in zip(box, coarse, grid.shape, grid.spacing, least_mm, strict=True)
     )
     return i, j, k
-
-
-def unchanged(grid: Geometry) -> Restoration:
-    """The way back where there is none to go."""
-    i, j, k = grid.shape
-    return Restoration(grid, grid, (slice(0, i), slice(0, j), slice(0, k)), grid, grid)
 
 
 def _part(found: tuple[float, float], margin: float, least: float, length: int) -> slice:

@@ -157,7 +157,7 @@ class Predictor:
             stage.begin(grid, f", pass {number} of {len(self._passes)}")
             with self._observer.stage("assembling"):
                 stream_probabilities(runners, prepared.image, grid, one.forward, sink, None, stage.progress)
-        writer = self._writer(_unchanged(volume.geometry), 0)
+        writer = self._writer(Restoration.unchanged(volume.geometry), 0)
         with self._observer.stage("decision"):
             for start, slab in scratch.slabs():
                 writer(start, slab)
@@ -208,7 +208,7 @@ def segment_prepared(
         Class indices, shape ``(i, j, k)``; masks of 0 and 1, shape ``(t, i, j, k)``, if the scheme is not exclusive.
     """
     _, i, j, k = image.shape
-    decision, unchanged = Decision.of(scheme, Calibration()), _unchanged(Geometry.from_spacing((i, j, k)))
+    decision, unchanged = Decision.of(scheme, Calibration()), Restoration.unchanged(Geometry.from_spacing((i, j, k)))
     window, forward = forward_plan(config, config.inference, scheme, PredictionSettings(mirror=False))
     only = Pass(config, (TorchRunner(network, amp_dtype),), window, forward)
     grid = _windows(only, image, decision, skip_air=config.inference.skip_air)
@@ -229,12 +229,6 @@ def _windows(one: Pass, image: NDArray[np.float32], decision: Decision, *, skip_
     air = left_out(grid, whole)
     is_wrong = air is not None and finds_something(one.runners, image, whole, air, one.forward, decision)
     return whole if is_wrong else grid
-
-
-def _unchanged(grid: Geometry) -> Restoration:
-    """The way back where there is none to go."""
-    i, j, k = grid.shape
-    return Restoration(grid, grid, (slice(0, i), slice(0, j), slice(0, k)), grid, grid)
 
 
 def _check_finite(volume: Volume, progress: Progress) -> None:

@@ -68,9 +68,12 @@ class Scratch:
         return BlockWriter(restoration, axis, fills, _all_channels, maps_of, region)
 
     def slabs(self) -> Iterator[tuple[int, Tensor]]:
-        """Mean probabilities ``(c, i, j, k)``, slab by slab along i; the background comes first if there is one."""
+        """Mean probabilities ``(c, i, j, k)``, slab by slab along i; the background comes first if there is one.
+
+        Nine ninths are a little more than one in half precision, so they are clipped.
+        """
         for first, last in self._ranges():
-            mean = torch.from_numpy(self._sums[:, first:last].astype(np.float32))
+            mean = torch.from_numpy(self._sums[:, first:last].astype(np.float32)).clamp_(0, 1)
             if self._decision.background:
                 mean = torch.cat([(1 - mean.sum(dim=0, keepdim=True)).clamp_min_(0), mean])
             yield first, mean

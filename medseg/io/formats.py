@@ -139,9 +139,11 @@ def read_labels(path: Path, scheme: LabelScheme) -> Labels:
     """
     values = _read_values(path)
     with decoding(path):
+        is_of_targets = len(values.channels) == len(scheme.targets)
         if scheme.overlapping:
-            return as_multi_label_map(values, scheme.names)
-        if len(values.channels) > 1 and len(values.channels) == len(scheme.targets):
+            is_of_regions = is_of_targets and len(scheme.targets) != len(scheme.names)
+            return as_multi_label_map(values, scheme.targets if is_of_regions else scheme.names)
+        if len(values.channels) > 1 and is_of_targets:
             return as_multi_label_map(values, scheme.targets)
         return as_label_map(values)
 
@@ -182,8 +184,24 @@ def write_multi_label_map(path: Path, labels: MultiLabelMap) -> None:
     write_volume(path, Volume(labels.array.view(np.uint8), labels.geometry, labels.structures))
 
 
-def write_labels(path: Path, labels: Labels) -> None:
-    """Write a label map or a multi-label map."""
+def write_labels(path: Path, labels: Labels, scheme: LabelScheme | None = None) -> None:
+    """Write a label map or a multi-label map.
+
+    The mask of a single region becomes a label map with the value of the region's first structure, since a file that
+    holds one mask cannot be told from a label map.
+
+    Args:
+        path: As ``write_volume``.
+        labels: What to write.
+        scheme: What the labels mean; needed only where there are regions.
+
+    Raises:
+        MedsegError: As ``write_volume``.
+    """
+    region = scheme.regions[0] if scheme is not None and len(scheme.regions) == 1 else None
+    if scheme is not None and region is not None and isinstance(labels, MultiLabelMap):
+        value = scheme[region.structures[0]].value
+        labels = LabelMap(labels.array[0] * np.min_scalar_type(value).type(value), labels.geometry)
     if isinstance(labels, MultiLabelMap):
         write_multi_label_map(path, labels)
     else:

@@ -26,7 +26,7 @@ def boundary_iou(predicted: Mask, reference: Mask, spacing: Spacing, width: floa
         reference: Mask of the same shape.
         spacing: Voxel size along i, j, k.
         width: Depth of the rims, in units of the spacing, from voxel centre to voxel centre; what lies beyond the image
-            is outside.
+            is outside. At least the smallest side of a voxel is taken, as less would leave no rim.
 
     Returns:
         In ``[0, 1]``; NaN if both masks are empty, 0 if one is.
@@ -39,6 +39,8 @@ def boundary_iou(predicted: Mask, reference: Mask, spacing: Spacing, width: floa
     """
     if predicted.shape != reference.shape:
         raise GeometryError(f"the masks have different shapes: {predicted.shape} and {reference.shape}")
+    sides = [side for side, n in zip(spacing, reference.shape, strict=True) if n > 1]
+    width = max(width, min(sides, default=width))
     one, other = rim(predicted, spacing, width), rim(reference, spacing, width)
     union = np.count_nonzero(one | other)
     return math.nan if union == 0 else float(np.count_nonzero(one & other) / union)

@@ -210,9 +210,10 @@ def _volumes_job(place: Workplace) -> Job:
         with timings.stage("reading"):
             volume = candidate.load()
         labels = predictor.predict(volume, progress, f"run {number + 1}").labels
-        is_picture = labels.geometry.unit is LengthUnit.PIXEL and place.model.scheme.is_exclusive
+        scheme = place.model.scheme
+        is_picture = labels.geometry.unit is LengthUnit.PIXEL and scheme.is_exclusive
         with timings.stage("writing"):
-            write_labels(place.folder / ("labels.png" if is_picture else "labels.nii.gz"), labels)
+            write_labels(place.folder / ("labels.png" if is_picture else "labels.nii.gz"), labels, scheme)
 
     volume = candidates[0].load()
     image = BenchInput(

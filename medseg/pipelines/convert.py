@@ -30,6 +30,7 @@ from medseg.io.studies import Series, find_series
 
 _PROBABLE = (ResultForm.SEG_FRACTIONAL, ResultForm.PROBABILITIES)
 _NEEDING_IMAGE = (ResultForm.CAPTURE,)
+_FOLDERS = (ResultForm.STL, ResultForm.CAPTURE)  # that one form fills
 _BY_SUFFIX = {".seg.nrrd": ResultForm.NRRD, ".stl": ResultForm.STL, ".obj": ResultForm.OBJ, ".dcm": ResultForm.SEG}
 _LABEL_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
 _SERIES_NUMBERS = {form: 9101 + index for index, form in enumerate(ResultForm)}
@@ -86,7 +87,8 @@ def convert(inputs: Path, output: Path, options: ConvertOptions | None = None) -
         options: Forms, image and names.
 
     Raises:
-        InputError: If the form needs an image that was not named, or the output would replace an input.
+        InputError: If the form needs an image that was not named, the output would replace an input, or is a folder
+            that holds something.
         StudyError: If the image's folder holds several series.
         GeometryError: If the outlines do not lie on the image's grid.
         ReadError: If a file is damaged.
@@ -94,9 +96,11 @@ def convert(inputs: Path, output: Path, options: ConvertOptions | None = None) -
     """
     options = options or ConvertOptions()
     _check_output(existing(inputs), output, options)
+    forms = completed(options.forms) or _form_of(output)
+    if _is_folder(output, forms):
+        _check_empty(output)
     image = _image(options.source) if options.source else None
     scheme = read_scheme(options.labels) if options.labels else None
-    forms = completed(options.forms) or _form_of(output)
     product = _product(inputs, image, scheme, forms)
     product = replace(product, smooth=options.smooth, all_frames=options.all_frames)
     return Converted(_written(output, product, forms), dict(voxel_counts(product.segmentation)))
@@ -106,6 +110,19 @@ def _check_output(inputs: Path, output: Path, options: ConvertOptions) -> None:
     for path in (inputs, options.source):
         if path is not None and output.resolve() == path.resolve():
             raise InputError("the output would replace its input; name another one")
+
+
+def _is_folder(output: Path, forms: tuple[ResultForm, ...]) -> bool:
+    """Whether the result is a folder of files."""
+    if len(forms) == 1 and output.suffix:
+        return forms[0] in _FOLDERS
+    return bool(forms)
+
+
+def _check_empty(folder: Path) -> None:
+    """What is written takes the place of the whole folder, so nothing may be in it."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise InputError(f"{str(folder)!r} holds something, which the result would replace; name a new folder")
 
 
 def _form_of(output: Path) -> tuple[ResultForm, ...]:
@@ -170,9 +187,9 @@ def _header(digest: str, made: datetime, form: ResultForm) -> ResultHeader:
 
 def _written(output: Path, product: Product, forms: tuple[ResultForm, ...]) -> tuple[Path, ...]:
     if not forms:
-        write_labels(output, product.segmentation.labels)
+        write_labels(output, product.segmentation.labels, product.segmentation.scheme)
         return (output,)
-    if len(forms) == 1 and (output.suffix or forms[0] in (ResultForm.STL, ResultForm.CAPTURE)):
+    if len(forms) == 1 and (output.suffix or forms[0] in _FOLDERS):
         output.parent.mkdir(parents=True, exist_ok=True)
         write_form(output, product, forms[0], forms)
         return (output,)

@@ -98,6 +98,7 @@ class Averaged:
             shared = np.float16(count / sum(self.networks)) * self._tempered(volume)
             total = shared if total is None else np.add(total, shared, out=total)
         assert total is not None  # noqa: S101 - there are several parts
+        np.minimum(total, 1, out=total)  # nine ninths are a little more in half precision
         return Volume(total, volume.geometry, volume.channels)
 
     def labels(self, case: CaseId, calibration: Calibration) -> Labels:
@@ -238,7 +239,7 @@ def _written(folder: Path, labels: Iterable[tuple[CaseId, Labels]], scheme: Labe
     for case, one in labels:
         is_picture = one.geometry.unit is LengthUnit.PIXEL and scheme.is_exclusive
         path = folder / f"{_free_name(case, files)}{'.png' if is_picture else '.nii.gz'}"
-        write_labels(path, one)
+        write_labels(path, one, scheme)
         files[case] = path
     table = PredictionRun(tuple(Done(case, case, path, {}) for case, path in files.items()), ())
     write_text(folder / PREDICTIONS, table.csv())

@@ -89,7 +89,8 @@ def predict(
 
     Raises:
         BundleError: If the model cannot be read.
-        InputError: If an input does not exist, holds no image, or two would get one name.
+        InputError: If an input does not exist, holds no image, two would get one name, or a result would replace a file
+            that no prediction wrote.
         OutputError: If a result cannot be written; what there is of that case is removed.
     """
     options = options or PredictOptions()
@@ -128,7 +129,7 @@ def _candidates(
 
 
 def _check_names(candidates: Sequence[Candidate], output: Path, options: PredictOptions) -> None:
-    """Refuse two outputs of one name, also where capitals do not count, and outputs that would replace an input."""
+    """Refuse two outputs of one name, also where capitals do not count, and outputs that would replace other files."""
     stems = [(one, one.name + ending) for one in candidates for ending in options.endings]
     owners: dict[str, Candidate] = {}
     for one, stem in stems:
@@ -141,6 +142,11 @@ def _check_names(candidates: Sequence[Candidate], output: Path, options: Predict
     files = {path.resolve() for one in candidates for path in one.files}
     if files & {output.resolve() / name for name in (*made, _TABLE)}:
         raise InputError(f"the results would replace their inputs in {str(output)!r}; name another output folder")
+    there = next((name for name in made if (output / name).exists()), None)
+    if there is not None and not (output / _TABLE).exists():
+        raise InputError(
+            f"{str(output)!r} holds {there!r}, but no {_TABLE}, so that is no earlier prediction; name another folder"
+        )
 
 
 def _check_folder(output: Path) -> None:

@@ -44,7 +44,7 @@ def write_prediction(stem: Path, prediction: Prediction, scheme: LabelScheme, pi
     if picture is not None:
         outputs[folder / f"{name}_preview.png"] = partial(_write_picture, picture=picture)
     labels = folder / f"{name}{'.png' if is_picture else '.nii.gz'}"
-    outputs[labels] = partial(write_labels, labels=prediction.labels)
+    outputs[labels] = partial(write_labels, labels=prediction.labels, scheme=scheme)
     _write_all(outputs)
     return labels
 

@@ -18,7 +18,8 @@ def clean(labels: Labels, section: PostprocessingSection, scheme: LabelScheme) -
     """Labels of which only the largest components are kept and holes are filled, structure by structure.
 
     First components of groups of structures, then those of each, then holes. What is removed becomes background, and
-    only background is filled, so that a structure inside another (a tumour in a liver) stays.
+    only background is filled, so that a structure inside another (a tumour in a liver) stays. Where structures overlap,
+    one that is not of the group keeps its voxels; regions lose them too, as their structures do.
 
     Args:
         labels: A prediction; not changed.
@@ -38,7 +39,7 @@ def clean(labels: Labels, section: PostprocessingSection, scheme: LabelScheme) -
     if section == PostprocessingSection():
         return labels
     if isinstance(labels, MultiLabelMap):
-        return MultiLabelMap(_cleaned_masks(labels, section), labels.geometry, labels.structures)
+        return MultiLabelMap(_cleaned_masks(labels, section, scheme), labels.geometry, labels.structures)
     return LabelMap(_cleaned_values(labels, section, scheme), labels.geometry)
 
 
@@ -49,12 +50,14 @@ def steps_in_words(section: PostprocessingSection) -> list[str]:
     return [*together, *(f"{step} of {', '.join(names)}" for step, names in steps if names)]
 
 
-def _cleaned_masks(labels: MultiLabelMap, section: PostprocessingSection) -> NDArray[np.bool_]:
+def _cleaned_masks(labels: MultiLabelMap, section: PostprocessingSection, scheme: LabelScheme) -> NDArray[np.bool_]:
     masks = labels.array.copy()
     for group in section.largest_together:
         rows = [labels.structures.index(name) for name in group]
         union: NDArray[np.bool_] = np.any(masks[rows], axis=0)
-        masks[:, union & ~keep_largest(union)] = False
+        lost = union & ~keep_largest(union)
+        for row in rows if scheme.overlapping else range(len(masks)):
+            masks[row, lost] = False
     for name, mask in zip(labels.structures, masks, strict=True):
         if name in section.largest_component:
             mask[...] = keep_largest(mask)

@@ -25,7 +25,8 @@ def normalize(
     Args:
         channel: Voxels, shape ``(i, j, k)``, any real dtype; not changed.
         section: How its intensities are normalised.
-        inside: Of voxels outside it, ``zscore`` measures and changes nothing; None is the whole channel.
+        inside: Of voxels outside it, ``zscore`` measures and changes nothing, but NaN is 0 there; None is the whole
+            channel.
 
     Returns:
         New array of the same shape.
@@ -38,6 +39,8 @@ def normalize(
             values -= np.float32(section.mean or 0.0)
             values /= np.float32(section.std or 1.0)
         case Intensity.ZSCORE:
+            if inside is not None:
+                values[np.isnan(channel) & ~inside] = 0
             _standardize_inside(values, inside)
         case Intensity.UNIT:
             values /= np.float32(_UNIT_MAXIMUM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ class Restoration:
 
     Attributes:
         source: The volume's own grid.
+        axes: The map from ``source`` to ``oriented``; its inverse leads back. The two grids do not tell it: where they
+            lie at 45°, an axis has no letter of its own.
         oriented: After reordering and flipping axes.
         box: What was kept of ``oriented``.
         cropped: The grid of that box.
@@ -36,16 +39,17 @@ class Restoration:
     """
 
     source: Geometry
+    axes: AxisMap
     oriented: Geometry
     box: Box
     cropped: Geometry
     network: Geometry
     planned: Spacing | None = None
 
-    @property
-    def axes(self) -> AxisMap:
-        """The map from ``source`` to ``oriented``; its inverse leads back."""
-        return self.source.axis_map(self.oriented.axis_codes)
+    @classmethod
+    def unchanged(cls, grid: Geometry) -> Self:
+        """The way back where there is none to go."""
+        return cls(grid, AxisMap(), grid, _whole(grid.shape), grid, grid)
 
     @property
     def nearest_axis(self) -> int | None:
@@ -109,7 +113,7 @@ def prepare_image(
     kept = box if region is None else _shared(box, axes.box(region, volume.geometry.shape))
     cropped = oriented.cropped(kept)
     network = cropped.with_shape(_network_shape(cropped, preprocessing))
-    restoration = Restoration(volume.geometry, oriented, kept, cropped, network, _planned(cropped, preprocessing))
+    restoration = Restoration(volume.geometry, axes, oriented, kept, cropped, network, _planned(cropped, preprocessing))
     inside = _filled([channel[box] for channel in present]) if any(one.nonzero_only for one in channels) else None
     image = np.zeros((len(channels), *network.shape), np.float32)
     for row, section, target in zip(rows, channels, image, strict=True):
@@ -216,7 +220,7 @@ def _shared(box: Box, other: Box) -> Box:
 
 def _nonzero_box(channels: list[NDArray[np.generic]]) -> Box:
     """Smallest box that holds every voxel that is not zero in some channel; everything if all are zero."""
-    ranges = []
+    ranges, channels = [], [_without_nan(channel) for channel in channels]
     for axis, others in enumerate(((1, 2), (0, 2), (0, 1))):
         filled = np.flatnonzero(np.any([channel.any(axis=others) for channel in channels], axis=0))
         ranges.append(slice(int(filled[0]), int(filled[-1]) + 1) if len(filled) else slice(0, channels[0].shape[axis]))
@@ -225,9 +229,17 @@ def _nonzero_box(channels: list[NDArray[np.generic]]) -> Box:
 
 def _filled(channels: list[NDArray[np.generic]]) -> NDArray[np.bool_]:
     """Voxels that are not zero in some channel, and holes among them."""
-    inside = np.any([channel != 0 for channel in channels], axis=0)
+    inside = np.any([_without_nan(channel) != 0 for channel in channels], axis=0)
     filled: NDArray[np.bool_] = ndimage.binary_fill_holes(inside)
     return filled
+
+
+def _without_nan(channel: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Something that is zero where the channel is, or where it is NaN, as some programs mark what they masked away."""
+    if not np.issubdtype(channel.dtype, np.floating) or not np.isnan(channel).any():
+        return channel
+    held: NDArray[np.bool_] = (channel != 0) & ~np.isnan(channel)
+    return held
 
 
 def _target(labels: Labels, scheme: LabelScheme, restoration: Restoration) -> NDArray[np.uint8]:

@@ -47,10 +47,26 @@ def test_a_value_that_is_not_in_the_scheme_is_refused(value):
         (("LeftKidney", "kidneys"), ["LeftKidney"]),
         (("EyeR", "lens"), ["EyeR"]),
         (("lt femur", "L1", "rib"), ["lt femur"]),
+        (("ctx-lh-precentral", "rh.cortex", "brainstem"), ["ctx-lh-precentral", "rh.cortex"]),
+        (("leftkidney", "kidneyright", "cleft", "bright spots"), ["leftkidney", "kidneyright"]),
+        (("LFoot", "hand"), ["LFoot"]),
+        (("lkidney", "rkidney", "lung", "liver"), ["lkidney", "rkidney"]),
+        (("footl", "footr", "heel"), ["footl", "footr"]),
     ],
 )
 def test_left_and_right_are_found_by_name(names, sided):
     assert list(scheme(*names).one_sided()) == sided
+
+
+def test_a_region_may_have_the_name_of_a_structure():
+    structures = LabelScheme.from_names({"liver": 1, "tumour": 2}).structures
+    overlapping = LabelScheme(structures, (Region("liver", ("liver", "tumour")),), overlapping=True)
+    masks = np.zeros((2, 4, 1, 1), np.bool_)
+    masks[0, :2], masks[1, 2:3] = True, True
+    reference = MultiLabelMap(masks, Geometry.from_spacing((4, 1, 1)), ("liver", "tumour"))
+    assert overlapping.mask(reference, "liver").ravel().tolist() == [True, True, True, False]
+    predicted = MultiLabelMap(masks[:1], Geometry.from_spacing((4, 1, 1)), ("liver",))
+    assert overlapping.mask(predicted, "liver").ravel().tolist() == [True, True, False, False]
 
 
 def test_left_and_right_are_found_by_laterality():

@@ -41,7 +41,7 @@ def case(labels, ignored=()):
     grid, target = Geometry.from_spacing(SHAPE), labels.astype(np.uint8)
     for place in ignored:
         target[place] = 255
-    return Prepared(labels[None].astype(np.float32), target, Restoration(grid, grid, WHOLE, grid, grid))
+    return Prepared(labels[None].astype(np.float32), target, Restoration.unchanged(grid))
 
 
 def blocks(size=8):

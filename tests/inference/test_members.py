@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from factories import bundle, geometry, run_config, volume
+from factories import bundle, geometry, run_config, scheme, volume
 from fixed_network import Fixed
 from torch import nn
 
@@ -16,9 +16,11 @@ from medseg.core.errors import BundleError, OutputError
 from medseg.inference import scratch
 from medseg.inference.bundle import Bundle
 from medseg.inference.calibration import Calibration
+from medseg.inference.decision import Decision
 from medseg.inference.ensemble import ensemble
 from medseg.inference.predictor import Predictor
 from medseg.inference.settings import PredictionSettings
+from medseg.transforms.preprocess import Restoration
 
 MAPS = PredictionSettings(device="cpu", precision="fp32", probabilities=True, entropy=True)
 POLLED = replace(MAPS, agreement=True)
@@ -72,6 +74,19 @@ def test_members_of_one_grid_give_the_mean_of_their_probabilities(mirror):
     indices, clear = class_indices(mean)
     assert clear.mean() > 0.9
     assert np.array_equal(together.labels.array[clear], indices[clear])
+
+
+@pytest.mark.parametrize("members", [9, 21])
+def test_the_mean_of_members_that_are_all_sure_is_one(members):
+    grid, decision = geometry((3, 4, 5)), Decision.of(scheme("one"), Calibration())
+    sums = scratch.Scratch(decision, grid, votes=False)
+    sure = torch.stack([torch.zeros(grid.shape), torch.ones(grid.shape)])
+    for _ in range(members):
+        sums.writer(Restoration.unchanged(grid), 0, 1 / members)(0, sure)
+    for _, mean in sums.slabs():
+        assert (mean[0] == 0).all()
+        assert (mean[1] <= 1).all()
+        assert (mean[1] > 0.998).all()
 
 
 def test_probabilities_are_averaged_and_not_logits():

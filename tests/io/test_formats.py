@@ -209,6 +209,27 @@ class TestLabelsOfAScheme:
         write_labels(tmp_path / "a.nii", masks())
         assert read_labels(tmp_path / "a.nii", regions).structures == ("whole", "centre")
 
+    @pytest.mark.parametrize("values", [(1, 2), (7, 2), (300, 2)])
+    def test_the_mask_of_the_only_region_is_read_as_that_region(self, tmp_path, values):
+        plain = LabelScheme.from_names({"core": values[0], "rim": values[1]}).structures
+        whole, core = Region("whole", ("core", "rim")), Region("centre", ("core",))
+        written = masks(("one",))
+        for region in (whole, core):
+            alone = LabelScheme(plain, (region,))
+            write_labels(tmp_path / "a.nii", MultiLabelMap(written.array, GRID, (region.name,)), alone)
+            read = read_labels(tmp_path / "a.nii", alone)
+            assert np.array_equal(alone.mask(read, region.name), written.array[0])
+            both = LabelScheme(plain, (whole, core))
+            assert np.array_equal(both.mask(read_labels(tmp_path / "a.nii", both), "centre"), written.array[0])
+
+    def test_regions_of_overlapping_structures(self, tmp_path):
+        structures = scheme("one", "two", "three").structures
+        regions = (Region("all", ("one", "two", "three")), Region("some", ("one", "two")))
+        overlapping = LabelScheme(structures, regions, overlapping=True)
+        for names in (("one", "two", "three"), ("all", "some")):
+            write_labels(tmp_path / "a.nii", masks(names), overlapping)
+            assert read_labels(tmp_path / "a.nii", overlapping).structures == names
+
     def test_overlapping_structures_are_masks_even_if_there_is_one(self, tmp_path):
         overlapping = LabelScheme(scheme("one").structures, overlapping=True)
         write_labels(tmp_path / "a.nii", masks(("one",)))

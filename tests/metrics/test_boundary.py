@@ -54,6 +54,14 @@ def test_narrow_and_wide_rims_of_a_large_mask(width):
     assert np.array_equal(rim(mask, spacing, width), by_distance_transform(mask, spacing, width))
 
 
+@pytest.mark.parametrize("spacing", [(4.0, 4.0, 4.0), (5.0, 3.0, 9.0)])
+def test_a_rim_is_one_voxel_deep_where_voxels_are_larger(spacing):
+    one, other = np.zeros((2, 12, 12, 12), bool)
+    one[2:10, 2:10, 2:10] = other[3:11, 2:10, 2:10] = True
+    assert boundary_iou(one, other, spacing, 2.0) == boundary_iou(one, other, spacing, min(spacing))
+    assert 0 < boundary_iou(one, other, spacing, 2.0) < 1
+
+
 def test_missing_sides():
     one, none = np.ones((3, 3, 3), bool), np.zeros((3, 3, 3), bool)
     assert np.isnan(boundary_iou(none, none, PIXELS, 1))

@@ -26,6 +26,23 @@ def test_a_thicker_wall_costs_nothing_and_a_gap_does():
     assert cl_dice(broken, vessel) == pytest.approx(2 * (2 / 3) / (1 + 2 / 3), abs=1e-9)
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5])
+def test_no_tube_vanishes(width):
+    tube = np.zeros((9, 9, 24), bool)
+    tube[2 : 2 + width, 2 : 2 + width, 2:22] = True
+    assert skeleton(tube).any()
+    assert cl_dice(tube, tube) == 1.0
+
+
+def test_each_part_keeps_a_centre_line():
+    both, half = np.zeros((20, 9, 24), bool), np.zeros((20, 9, 24), bool)
+    both[2:4, 2:4, 2:22] = both[12:15, 2:5, 2:22] = True
+    half[12:15, 2:5, 2:22] = True
+    precision, sensitivity = 1.0, skeleton(half).sum() / skeleton(both).sum()
+    assert skeleton(both)[:10].any()
+    assert cl_dice(half, both) == pytest.approx(2 * precision * sensitivity / (precision + sensitivity))
+
+
 def test_missing_sides():
     one, none = np.ones((3, 3, 3), bool), np.zeros((3, 3, 3), bool)
     assert np.isnan(cl_dice(none, none))

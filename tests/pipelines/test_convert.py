@@ -108,6 +108,18 @@ def test_several_forms_go_into_a_folder(tmp_path, series, outlines):
     assert read_volume(tmp_path / "all" / "probabilities.nii.gz").array.max() == 1
 
 
+@pytest.mark.parametrize("forms", [(ResultForm.STL,), (ResultForm.NRRD, ResultForm.STL), (ResultForm.CAPTURE,)])
+def test_a_folder_that_holds_something_is_not_replaced(tmp_path, series, forms):
+    (tmp_path / "data").mkdir()
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_label_map(tmp_path / "data" / name, LabelMap(labels(), Geometry(SHAPE, GRID.affine)))
+    with pytest.raises(InputError, match="holds something, which the result would replace"):
+        convert(tmp_path / "data" / "a.nii.gz", tmp_path / "data", ConvertOptions(forms, series))
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["a.nii.gz", "b.nii.gz"]
+    (tmp_path / "empty").mkdir()
+    assert convert(tmp_path / "data" / "a.nii.gz", tmp_path / "empty", ConvertOptions(forms, series)).outputs
+
+
 def test_results_refer_to_the_series_and_its_patient(tmp_path, series, outlines):
     seg = pydicom.dcmread(converted(outlines, tmp_path / "b.dcm", series))
     one = pydicom.dcmread(next(series.iterdir()))

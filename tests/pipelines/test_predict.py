@@ -301,6 +301,26 @@ def test_results_do_not_replace_their_inputs(tmp_path, options):
     assert names(tmp_path / "in") == ["a.nii.gz"]
 
 
+def test_results_do_not_replace_the_reference_of_a_manifest(tmp_path, options):
+    write_image(tmp_path / "images" / "a.nii.gz")
+    write_image(tmp_path / "labels" / "a.nii.gz")
+    (tmp_path / "cases.csv").write_text("case,label,image.CT\na,labels/a.nii.gz,images/a.nii.gz\n")
+    with pytest.raises(InputError, match="the results would replace their inputs"):
+        predict(tmp_path, [tmp_path / "cases.csv"], tmp_path / "labels", options)
+
+
+def test_results_replace_earlier_ones_but_nothing_else(tmp_path, options):
+    write_image(tmp_path / "imagesTr" / "a.nii.gz")
+    write_image(tmp_path / "labelsTr" / "a.nii.gz")
+    before = (tmp_path / "labelsTr" / "a.nii.gz").read_bytes()
+    with pytest.raises(InputError, match=r"holds 'a\.nii\.gz', but no predictions\.csv"):
+        predict(tmp_path, [tmp_path / "imagesTr"], tmp_path / "labelsTr", options)
+    assert (tmp_path / "labelsTr" / "a.nii.gz").read_bytes() == before
+    for _ in range(2):
+        predict(tmp_path, [tmp_path / "imagesTr"], tmp_path / "out", options)
+    assert names(tmp_path / "out") == ["a.nii.gz", "predictions.csv"]
+
+
 def test_output_that_is_a_file_is_refused(tmp_path, options):
     write_image(tmp_path / "a.nii.gz")
     with pytest.raises(InputError, match=r"cannot be a folder: 'a\.nii\.gz' is a file"):

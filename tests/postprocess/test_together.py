@@ -52,6 +52,15 @@ def test_masks_lose_what_the_group_loses():
     assert np.array_equal(found.array[2], array[2])
 
 
+def test_a_structure_that_overlaps_the_group_keeps_its_voxels():
+    array = np.stack([labels() == 1, labels() == 2, labels() > 0])
+    masks = MultiLabelMap(array, GRID, ("one", "two", "three"))
+    overlapping = LabelScheme(SCHEME.structures, overlapping=True)
+    found = clean(masks, PostprocessingSection(largest_together=(("one", "two"),)), overlapping)
+    assert not found.array[:2, 7:9].any()
+    assert np.array_equal(found.array[2], array[2])
+
+
 def test_a_group_of_what_is_not_there():
     with pytest.raises(LabelError, match=r"postprocessing names \['four'\]"):
         clean(LabelMap(labels(), GRID), PostprocessingSection(largest_together=(("one", "four"),)), SCHEME)

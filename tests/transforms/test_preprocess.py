@@ -51,6 +51,19 @@ class TestGrids:
         inner = (slice(7, -7),) * 3
         np.testing.assert_allclose(prepared.image[0][inner], expected[inner], atol=2e-3)
 
+    @pytest.mark.parametrize("target", ["RAS", "SPL", "ASR", "RSA", "kji"])
+    @pytest.mark.parametrize("codes", ALL_ORIENTATIONS[::3])
+    def test_the_way_back_is_that_there_where_axes_lie_at_45_degrees(self, codes, target):
+        half = np.sqrt(0.5)
+        for turn in ((0, 1), (0, 2), (1, 2)):
+            rotation = np.eye(4)
+            rotation[np.ix_(turn, turn)] = [[half, -half], [half, half]]
+            grid = geometry((4, 5, 6), codes=codes)
+            source = Volume(np.arange(120.0).reshape(1, *grid.shape), Geometry(grid.shape, rotation @ grid.affine))
+            prepared = prepare_image(source, PreprocessingSection(orientation=target), UNIT)
+            back = prepared.restoration.axes.inverse.apply(prepared.image)
+            np.testing.assert_allclose(back * 255, source.array, atol=1e-3)
+
     def test_restoration_leads_back(self):
         array = np.zeros((1, 7, 8, 9), np.int16)
         array[0, 1:4, 2:7, 3:8] = 5
@@ -71,6 +84,17 @@ class TestGrids:
         prepared = prepare_image(Volume(array, geometry(), ("a", "b")), PreprocessingSection(crop="nonzero"), channels)
         assert prepared.restoration.box == (slice(2, 6), slice(3, 4), slice(4, 5))
         assert prepared.image.shape == (2, 4, 1, 1)
+
+    def test_nan_around_the_brain_is_as_good_as_zero(self):
+        array = np.zeros((1, 12, 12, 12), np.float32)
+        array[0, 3:9, 3:9, 3:9] = np.random.default_rng(0).normal(500, 100, (6, 6, 6))
+        masked = np.where(array == 0, np.nan, array)
+        one = (ChannelSection(name="image", nonzero_only=True),)
+        for settings in (PreprocessingSection(crop="nonzero"), PreprocessingSection()):
+            plain, other = (prepare_image(Volume(values, geometry(values.shape[1:])), settings, one)
+                            for values in (array, masked))  # fmt: skip
+            assert other.restoration.box == plain.restoration.box
+            np.testing.assert_array_equal(other.image, plain.image)
 
     def test_crop_of_an_empty_image_keeps_everything(self):
         empty = Volume(np.zeros((1, 7, 8, 9), np.uint8), geometry())
