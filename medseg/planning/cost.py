@@ -16,10 +16,10 @@ from medseg.networks.build import build_network
 from medseg.networks.size import NetworkSize, kept_numbers, network_size
 from medseg.networks.size import forward_macs as counted_macs
 
-# Multiply-adds a second and core of forward plus backward passes, counted as three forward passes. Two EPYC cores
-# together reached 149e9 in bfloat16 and 81e9 in float32 with 32 to 256 features, and up to a third less with fewer
-# (benchmarks/training_step.py).
-_CPU_RATE = {True: 81e9, False: 45e9}
+# Multiply-adds a second and core of forward plus backward passes, counted as three forward passes. Two Zen 4 cores
+# together reached 280e9 in bfloat16 and 149e9 in float32 with 32 to 256 features, two of a shared server half of that
+# (benchmarks/training_step.py). By the lower numbers short budgets would get 12 features, which are no faster than 16.
+_CPU_RATE = {True: 140e9, False: 60e9}
 _GPU_RATE = 8e12
 # How fast a network computes beside a plain U-Net with as many multiplications: attention and depthwise convolutions
 # move more memory for each. One Zen 4 core, bfloat16, patch 40x56x40, batch 2, 12 to 32 features; no GPU was measured.
