@@ -299,7 +299,7 @@ class RunConfig(Section):
         weights, labels = self.training.class_weights, self.labels
         outputs = len(self._targets()) + (not labels.regions and not labels.overlapping)
         if isinstance(weights, tuple) and len(weights) != outputs:
-            raise ValueError(f"training.class_weights are {len(weights)}, but there are {outputs} outputs")
+            raise ValueError(f"training.class_weights holds {len(weights)} numbers, the network has {outputs} outputs")
         return self
 
     @model_validator(mode="after")

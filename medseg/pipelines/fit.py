@@ -268,7 +268,7 @@ def fit(run: Run, cases: Cases, *, resume: bool) -> TrainState:
     """
     amp_dtype = autocast_dtype(run.process.device, run.config.training.precision)
     state = new_state(run.config, output_channels(run.scheme), run.process, amp_dtype, run.parts.network)
-    amp_dtype = trusted(run, state, amp_dtype)
+    amp_dtype = training_dtype(run, state, amp_dtype)
     resumed = resume and (run.folder / CHECKPOINT).exists()
     _start(run, state, resumed=resumed)
     if run.process.is_main:
@@ -282,7 +282,7 @@ def fit(run: Run, cases: Cases, *, resume: bool) -> TrainState:
     )
 
 
-def trusted(run: Run, state: TrainState, amp_dtype: torch.dtype | None) -> torch.dtype | None:
+def training_dtype(run: Run, state: TrainState, amp_dtype: torch.dtype | None) -> torch.dtype | None:
     """What the network is trained in; a note says if that is not what was asked for."""
     found = trusted_dtype(state.network, run.config, run.process.device, amp_dtype)
     if found is not amp_dtype and run.process.is_main:

@@ -25,7 +25,7 @@ from medseg.training.pretrain import (
 )
 from medseg.training.state import CHECKPOINT, TrainState, read_checkpoint
 
-from .fit import Cases, Run, opened_run, prepare_split, trusted
+from .fit import Cases, Run, opened_run, prepare_split, training_dtype
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _fit(run: Run, cases: Cases, check: ReconstructionCheck, *, resume: bool) ->
     config, process = run.config, run.process
     amp_dtype = autocast_dtype(process.device, config.training.precision)
     state = new_state(config, len(config.channels), process, amp_dtype)
-    amp_dtype = trusted(run, state, amp_dtype)
+    amp_dtype = training_dtype(run, state, amp_dtype)
     if resume and (run.folder / CHECKPOINT).exists():
         state.restore(read_checkpoint(run.folder / CHECKPOINT, process.device))
     watchers: list[Callback] = []

@@ -71,7 +71,8 @@ def trusted_dtype(
 
     On a CPU the gradient of the weights of a convolution in 3D that sees fewer slices along its first axis than its
     kernel has is no gradient at all in bfloat16 (torch 2.13, oneDNN 3.12, AVX-512): it holds what lay in memory. Such
-    thin images are met at the coarsest level of a network that halves a patch too often.
+    thin images are met at the coarsest level of a network that halves a patch too often
+    (benchmarks/thin_convolutions.py).
     """
     if device.type != "cpu" or dtype is not torch.bfloat16:
         return dtype

@@ -58,7 +58,7 @@ def test_overrides_reach_any_depth():
             r"postprocessing names \['livre'\]; what is predicted is one, two",
         ),
         ("postprocessing={largest_together: [[one, three]]}", r"postprocessing names \['three'\]"),
-        ("training.class_weights=[1, 2]", "training.class_weights are 2, but there are 3 outputs"),
+        ("training.class_weights=[1, 2]", "training.class_weights holds 2 numbers, the network has 3 outputs"),
         (
             "labels.regions=[{name: a, structures: [one]}, {name: a, structures: [two]}]",
             "c.yaml: labels.regions: .*two regions are called 'a'",

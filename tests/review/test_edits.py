@@ -11,7 +11,7 @@ from drawn_masks import SCHEME, masks, opened_case, small_case
 from factories import full_disk, geometry, label_map, scheme, volume
 from hypothesis import given
 from hypothesis import strategies as st
-from review_places import ANNA, BERT, CASE, KEY
+from review_places import ANNA, BERT, CASE
 
 from medseg.core.errors import GeometryError, InputError, LabelError, OutputError
 from medseg.core.geometry import Geometry, LengthUnit
@@ -23,21 +23,8 @@ from medseg.review.edits import changed_ml, reverted, save_version, volumes_ml
 from medseg.review.first_version import image_digest, prediction_version
 from medseg.review.label_stream import labels_digest
 from medseg.review.records import Act, CaseName, CaseRecord, ModelStamp, Origin
-from medseg.review.store import open_store
-from medseg.review.vault import Vault
 
 SEEDS = st.integers(0, 2**32 - 1)
-
-
-@pytest.fixture
-def store(tmp_path):
-    with open_store(tmp_path, KEY) as opened:
-        yield opened
-
-
-@pytest.fixture
-def vault(tmp_path):
-    return Vault(tmp_path)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from drawn_masks import SCHEME, opened_case
 from factories import geometry, label_map, scheme, volume
-from review_places import ANNA, KEY
+from review_places import ANNA
 
 from medseg.core.errors import LabelError
 from medseg.core.labels import LabelScheme
@@ -19,22 +19,9 @@ from medseg.review.first_version import prediction_version
 from medseg.review.kept_outlines import kept_outlines
 from medseg.review.outline_reading import empty_labels
 from medseg.review.rows import NewVersion
-from medseg.review.store import open_store
-from medseg.review.vault import Vault
 
 GRID = geometry()
 NAMED = scheme("structure 1")
-
-
-@pytest.fixture
-def store(tmp_path):
-    with open_store(tmp_path, KEY) as opened:
-        yield opened
-
-
-@pytest.fixture
-def vault(tmp_path):
-    return Vault(tmp_path)
 
 
 @pytest.fixture
