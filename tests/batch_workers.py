@@ -30,7 +30,9 @@ class Scripted:
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "exit":
             os._exit(3)
-        if what == "gpu-once" and self._is_first(task):
+        if what == "gpu" or (what == "gpu-once" and self._is_first(task)):
+            enter(Stage.PREDICT)
+            enter(None)  # as the end of the stage says, before anybody asks what the exception was
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if what == "raise":
             raise ZeroDivisionError("secret /home/patient")

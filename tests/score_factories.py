@@ -54,7 +54,7 @@ def evaluation(
 
 
 MODELS_QUICK = Bootstrap(resamples=500)
-_SETTINGS = {"nsd_tolerance": {"one": 1.0, "two": 1.0}, "rim": 2.0, "beta": 2.0, "distance_unit": "mm"}
+_SETTINGS = {"nsd_tolerance": {"one": 1.0, "two": 1.0}, "rim": 2.0, "beta": 2.0, "thin": (), "distance_unit": "mm"}
 
 
 def model(name, rows, targets=("one", "two"), patients=None, **settings) -> ModelScores:

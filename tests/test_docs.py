@@ -18,7 +18,7 @@ PAGES = sorted(
     path for path in (ROOT / "docs").rglob("*.md") if "generated" not in path.parts and "_build" not in path.parts
 )
 TEXTS = [*PAGES, *sorted(ROOT.glob("*.md"))]
-_PAGES = ("cli", "configuration", "deidentification", "python", "structures")
+_PAGES = ("cli", "configuration", "deidentification", "python", "review", "structures")
 GENERATED = [f"reference/generated/{page}.md" for page in _PAGES]
 
 TRAIN_FOR_LONG = {"measure-speed.md", "use-your-own-network.md", "segment-a-video.md"}

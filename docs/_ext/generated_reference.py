@@ -21,6 +21,7 @@ import medseg
 from medseg.cli.main import app as cli
 from medseg.config import sections
 from medseg.config.deid import DeidProfile, Option
+from medseg.config.review import ReviewConfig
 from medseg.core.anatomy import entries
 from medseg.deid.table import Rule, read_table
 
@@ -77,6 +78,16 @@ def configuration_page() -> str:
         "A key that is not listed here is refused.",
     ]
     parts.extend(_section_part(section).replace("### ", "## ", 1) for section in _sections(sections.RunConfig))
+    return "\n\n".join(parts) + "\n"
+
+
+def review_page() -> str:
+    """All sections of the review app's configuration, with their fields."""
+    parts = [
+        "# Review app: configuration",
+        "The YAML file that `medseg app` takes. A key that is not listed here is refused.",
+    ]
+    parts.extend(_section_part(section).replace("### ", "## ", 1) for section in _sections(ReviewConfig))
     return "\n\n".join(parts) + "\n"
 
 
@@ -140,6 +151,7 @@ def _write_pages(app: Sphinx) -> None:
         "cli.md": cli_page(),
         "configuration.md": configuration_page(),
         "deidentification.md": deidentification_page(),
+        "review.md": review_page(),
     }
     for name, text in pages.items():
         path = folder / name

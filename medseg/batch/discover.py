@@ -13,6 +13,7 @@ from medseg.core.errors import ReadError
 from medseg.core.progress import SILENT, Progress
 from medseg.core.pseudonyms import ProjectKey
 from medseg.deid.names import STUDY, name_of
+from medseg.io.dicom_classes import is_derived
 from medseg.io.dicom_identity import FileIdentity, read_file_identity
 from medseg.io.listing import SHUT_FOLDER, TOO_DEEP, list_files
 
@@ -24,7 +25,8 @@ class StudyFiles:
     Attributes:
         name: Pseudonym of the study.
         paths: Its files, sorted; they stay out of the ``repr``.
-        version: Changes when an instance comes, goes or changes its size; says nothing of who it is.
+        version: Changes when an image comes, goes or changes its size, and not when outlines or reports do, so that
+            results that were put with their study do not make it a new one; says nothing of who it is.
         damaged: How many files beside them, in the same folders, are empty, damaged or may not be read; nobody knows
             whose they are.
     """
@@ -138,7 +140,9 @@ def _identity(path: Path) -> FileIdentity:
 
 
 def digest_of(identity: FileIdentity) -> bytes:
-    """What changes when the instance does."""
+    """What changes when the instance does; empty for one that no model takes."""
+    if is_derived(identity.sop_class):
+        return b""
     return hashlib.sha256(f"{identity.instance_uid} {identity.size}".encode()).digest()[:16]
 
 

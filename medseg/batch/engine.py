@@ -185,24 +185,29 @@ class LocalEngine:
         """Results that have come, and those of studies that are ended for taking too long."""
         ready = wait([process.pipe for process in self._processes], _SECONDS_BETWEEN_LOOKS)
         for process in [one for one in self._processes if one.pipe in ready]:
-            try:
-                result = self._told(process, process.pipe.recv())
-            except (EOFError, OSError):
-                yield from self._bury(process)
-                continue
-            if result is not None:
-                yield result
+            yield from self._heard(process)
         yield from self._late(time.monotonic())
 
+    def _heard(self, process: _Process) -> Iterator[StudyResult]:
+        """Results among all that a process has said so far, before anybody asks whether it is late."""
+        try:
+            while True:
+                result = self._told(process, process.pipe.recv())
+                if result is not None:
+                    yield result
+                if not process.pipe.poll():
+                    return
+        except (EOFError, OSError):
+            yield from self._bury(process)
+
     def _told(self, process: _Process, message: Ready | Unfit | Entered | Ended) -> StudyResult | None:
-        now = time.monotonic()
         match message:
             case Ready():
                 process.is_ready = True
             case Unfit(error):
                 raise error
-            case Entered(name, stage):
-                process.hands[name].enter(stage, now)
+            case Entered(name, stage, at):
+                process.hands[name].enter(stage, at)
             case Ended(result):
                 del process.hands[result.name]
                 self._alone.discard(result.name)

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from medseg.core.errors import MedsegError
+from medseg.io.dicom_classes import is_derived_modality
 from medseg.io.dicom_web import DicomWeb, WebStudy
 from medseg.io.spool import Spool
 
@@ -18,9 +19,21 @@ from .records import StudyResult, StudyTask
 _AHEAD = 2
 
 
-def web_study(study: WebStudy, name: str) -> StudyFiles:
-    """A study that a server has, before any of its files is here; its version goes by what the server says of it."""
-    digest = hashlib.sha256(f"{study.uid} {study.objects} {sorted(study.modalities)}".encode())
+def web_study(server: DicomWeb, study: WebStudy, name: str) -> StudyFiles:
+    """A study that a server has, before any of its files is here; its version goes by what the server says of it.
+
+    Outlines and reports do not count, such as results that were stored there: the server is asked for the series of a
+    study that has some.
+
+    Raises:
+        ReadError: If the server does not answer.
+    """
+    modalities, objects = study.modalities, study.objects
+    if objects is not None and any(map(is_derived_modality, modalities)):
+        modalities = tuple(one for one in modalities if not is_derived_modality(one))
+        series = server.find_series(study.uid)
+        objects -= sum(one.objects or 0 for one in series if is_derived_modality(one.modality))
+    digest = hashlib.sha256(f"{study.uid} {objects} {sorted(modalities)}".encode())
     return StudyFiles(name, (), digest.hexdigest()[:32])
 
 

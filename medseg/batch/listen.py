@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medseg.core.errors import MedsegError
+from medseg.core.errors import MedsegError, ReadError
 from medseg.core.progress import Progress
+from medseg.io.dicom_identity import FileIdentity, read_file_identity
 from medseg.io.dicom_net import SendOutcome
 from medseg.io.spool import Spool
 
@@ -70,7 +72,8 @@ class SpooledTasks:
 
     A study leaves the spool when its results are delivered, and not before: after a crash it comes again, is found done
     in the manifest, and is delivered once more, under the same UIDs. What cannot be delivered waits and is tried again,
-    after twice the time at each try; what the receiver refuses for what it is stays in the output folder only.
+    after twice the time at each try; what the receiver refuses for what it is stays in the output folder only. A study
+    that comes back with its results, from a receiver that sends on what it gets, is not answered again.
 
     Args:
         spool: Where studies arrive.
@@ -107,7 +110,10 @@ class SpooledTasks:
             task, is_left = self._left(hand.folder)
             if is_left:
                 return task
-            self._send(hand)
+            if _came_back(hand.folder, self._back):
+                self._leave(name)
+            else:
+                self._send(hand)
         self._looked = now
         return None
 
@@ -190,9 +196,28 @@ def _set_aside(taken: Path, failed: Path) -> str:
     return ""
 
 
+def _came_back(taken: Path, back: Return) -> bool:
+    """Whether a study holds all of our results for it, which whoever sent it must have got."""
+    results = {identity.instance_uid for identity in _identities(_objects(back, taken.name))}
+    return bool(results) and results <= {identity.instance_uid for identity in _identities(taken.iterdir())}
+
+
+def _identities(paths: Iterable[Path]) -> Iterator[FileIdentity]:
+    for path in paths:
+        with contextlib.suppress(ReadError):  # a file that cannot be read is not known to be a result
+            identity = read_file_identity(path)
+            if identity is not None:
+                yield identity
+
+
+def _objects(back: Return, name: str) -> list[Path]:
+    """The DICOM objects of a study's results."""
+    return sorted((back.studies / name).rglob("*.dcm"))
+
+
 def _delivered(back: Return, name: str) -> _Problem | None:
     """Send the DICOM objects of a study's results; why that failed, None if it did not."""
-    paths = sorted((back.studies / name).rglob("*.dcm"))
+    paths = _objects(back, name)
     if back.deliver is None or not paths:
         return None
     try:

@@ -19,6 +19,7 @@ from medseg.io.capture import write_capture
 from medseg.io.dicom_result import ResultHeader, SourceSeries
 from medseg.io.dicom_seg_file import LABEL_MAP_CLASS, SEGMENTATION_CLASS, SegmentationForm
 from medseg.io.dicom_seg_write import write_fractional, write_segmentation
+from medseg.io.dicom_segments import tracking_uid
 from medseg.io.formats import write_labels, write_volume
 from medseg.io.mesh import write_surfaces
 from medseg.io.report_sr import ReferencedSegmentation, StructureMeasurements, write_measurement_report
@@ -197,11 +198,16 @@ def _probabilities(product: Product) -> Volume:
 def _write_report(path: Path, product: Product, referred: ResultForm) -> None:
     counts, grid = voxel_counts(product.segmentation), product.segmentation.geometry
     is_label_map = referred is ResultForm.SEG_LABELMAP  # its segments are numbered by their values
+    header = product.headers(referred)
     measured = [
-        StructureMeasurements(one, one.value if is_label_map else place, counts[one.name] * grid.voxel_volume / 1000)
+        StructureMeasurements(
+            structure=one,
+            segment_number=one.value if is_label_map else place,
+            volume_ml=counts[one.name] * grid.voxel_volume / 1000,
+            tracking_uid=tracking_uid(header, one.name),
+        )
         for place, one in enumerate(product.segmentation.scheme.target_structures, start=1)
     ]
-    header = product.headers(referred)
     sop_class = LABEL_MAP_CLASS if is_label_map else SEGMENTATION_CLASS
     reference = ReferencedSegmentation(sop_class, header.instance_uid, header.series_uid)
     write_measurement_report(path, measured, product.series, product.headers(ResultForm.REPORT), reference)

@@ -8,6 +8,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -53,10 +54,11 @@ class Unfit:
 
 @dataclass(frozen=True)
 class Entered:
-    """A study entered a stage, or waits."""
+    """A study entered a stage, or waits; ``at`` is of the clock that all processes of the machine share."""
 
     name: str
     stage: Stage | None
+    at: float
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _work(worker: Worker, tasks: queue.SimpleQueue[StudyTask], send: Callable[[E
     while True:
         task = tasks.get()
         name = task.name
-        send(Ended(done(worker, task, lambda stage, name=name: send(Entered(name, stage)))))  # type: ignore[misc]
+        send(Ended(done(worker, task, lambda stage, name=name: send(Entered(name, stage, time.monotonic())))))  # type: ignore[misc]
 
 
 def done(worker: Worker, task: StudyTask, enter: Enter) -> StudyResult:
@@ -123,6 +125,7 @@ def done(worker: Worker, task: StudyTask, enter: Enter) -> StudyResult:
         return worker.process(task, enter)
     except Exception as error:  # noqa: BLE001 - one study may not end the others
         if is_gpu_fault(error):
+            enter(Stage.PREDICT)  # it was at work when the GPU failed, though it has just said that it waits
             _LOGGER.warning("a GPU has failed (%s); its process ends, and its studies are begun again", fault(error))
             os._exit(_GPU_FAULT)
         return StudyResult(task.name, task.version, Status.FAILED, f"{fault(error)}; this is a fault of medseg")

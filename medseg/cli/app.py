@@ -87,7 +87,7 @@ def _folder(path: Path, studies: Path | None, predictions: Path | None) -> Revie
     """A folder as the only source; reviews go into the folder ``review`` here.
 
     Raises:
-        InputError: If it is the output of a batch, and its studies are not named.
+        InputError: If it is the output of a batch and its studies are not named, or the other way round.
     """
     from medseg.batch.manifest import FILE
     from medseg.config.review import BatchSource, FolderSource, ReviewConfig
@@ -100,4 +100,9 @@ def _folder(path: Path, studies: Path | None, predictions: Path | None) -> Revie
         return ReviewConfig(sources=(BatchSource(kind="batch", output=path, studies=studies),))
     if (path / "test.csv").is_file() and (path / "predictions").is_dir():
         return demo_config(path)
+    if studies is not None:
+        raise InputError(
+            f"{str(path)!r} is no output of `medseg batch`, which --studies is for; what `medseg predict` wrote is "
+            f"shown by `medseg app IMAGES --predictions {path}`"
+        )
     return ReviewConfig(sources=(FolderSource(kind="folder", images=path, predictions=predictions),))

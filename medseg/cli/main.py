@@ -71,7 +71,10 @@ def plan(
     device: DeviceOption = Device.auto,
     split: Annotated[
         Path | None,
-        typer.Option(help="JSON with lists train, validation, test of case ids.", show_default="drawn by patient"),
+        typer.Option(
+            help="JSON with lists train, validation, test of case ids; or folds, such as nnU-Net's splits_final.json.",
+            show_default="drawn by patient",
+        ),
     ] = None,
     network: Annotated[NetworkChoice, typer.Option(help="Which kind of network.")] = NetworkChoice.UNET,
     init_from: InitOption = None,

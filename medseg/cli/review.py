@@ -85,7 +85,7 @@ def _opened(place: Path, key: Path | None) -> Iterator[tuple[ReviewConfig, Store
     try:
         from medseg.review.store import read_store
     except ImportError:
-        raise InputError("`medseg review` needs SQLAlchemy; run `pip install medseg[app]`") from None
+        raise InputError("`medseg review` needs SQLAlchemy; run `pip install 'medseg[app]'`") from None
     config = _config(existing(place))
     key = key or config.key
     if not (key or default_key_path()).is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +10,17 @@ from typing import Annotated
 import typer
 
 from medseg.config.review import Role
+from medseg.core.errors import InputError
 
 from .arguments import FormName, JsonFlag
 from .console import ConsoleProgress, print_line, print_table
 
-Config = Annotated[Path, typer.Argument(help="Configuration, as `medseg app` takes it.")]
+Config = Annotated[Path, typer.Argument(help="Configuration file of `medseg app`, such as review.yaml.")]
+
+
+def _need_sqlalchemy() -> None:
+    if importlib.util.find_spec("sqlalchemy") is None:
+        raise InputError("`medseg review` needs SQLAlchemy; run `pip install 'medseg[app]'`")
 
 
 class ModeName(StrEnum):
@@ -34,6 +41,7 @@ def export(
     as_json: JsonFlag = False,
 ) -> None:
     """Export all accepted cases into the review folder."""
+    _need_sqlalchemy()
     from medseg.batch.outputs import ResultForm
     from medseg.config.load import load_review_config
     from medseg.review.export import ExportMode
@@ -54,6 +62,7 @@ def training_set(
     output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the data set.")],
 ) -> None:
     """Write all accepted cases as a data set that `medseg plan` takes."""
+    _need_sqlalchemy()
     from medseg.config.load import load_review_config
     from medseg.review.export_accepted import export_training_set
     from medseg.review.records import LOCAL_READER, Reader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -15,12 +16,15 @@ from medseg.core.errors import ConfigError
 
 from .card import OwnerSection
 from .deid import DeidProfile
+from .plain_yaml import TooManyValuesError, plain_yaml
 from .review import ReviewConfig
 from .section import Section
 from .sections import RunConfig
 from .selection import SelectionSection
 
 _LARGEST_FILE = 1_000_000
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = 200
 _PROFILES = files(__package__).joinpath("profiles")
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -180,7 +184,11 @@ def _tree(text: str, source: str, wanted: str) -> dict[str, Any]:
 def _parsed(text: str, source: str) -> Any:
     """What a YAML text says; values such as 2026-13-45 look like a date and are none, hence ``ValueError``."""
     try:
-        return yaml.safe_load(text)
+        return plain_yaml(text)
+    except TooManyValuesError as error:
+        raise ConfigError(
+            f"{source}: repeats values (*name) until they are too many; write out what is meant"
+        ) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}" if mark else ""
@@ -190,7 +198,7 @@ def _parsed(text: str, source: str) -> Any:
 def _line(error: ErrorDetails) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "configuration"
     message = "there is no such key" if error["type"] == "extra_forbidden" else error["msg"]
-    shown = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
+    shown = "" if isinstance(error["input"], dict) else f" (got {_SHOWN.repr(error['input'])})"
     return f"{where}: {message}{shown}"
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from .section import Section
 
 _SWIN_STEPS = 5  # its patches halve the image once, and four stages once each
+_Depth = Annotated[int, Field(gt=0, le=32)]
 
 
 class NetworkChoice(StrEnum):
@@ -196,14 +197,14 @@ class SwinUNETRSection(_OneOutput, _HalvedSection):
     """Swin UNETR (Hatamizadeh 2022): attention in shifted windows on the way down, convolutions up; MONAI's."""
 
     name: Literal["swin_unetr"] = "swin_unetr"
-    features: PositiveInt = 24
-    """Feature maps of the finest level, doubled a level; a multiple of 12. The paper has 48."""
-    depths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (2, 2, 2, 2)
-    """Transformer blocks of each stage."""
+    features: Annotated[int, Field(gt=0, le=192)] = 24
+    """Feature maps of the finest level, doubled a level; a multiple of 12, 192 at most. The paper has 48."""
+    depths: tuple[_Depth, _Depth, _Depth, _Depth] = (2, 2, 2, 2)
+    """Transformer blocks of each stage, 32 at most."""
     heads: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (3, 6, 12, 24)
     """Attention heads of each stage; they share its features evenly."""
-    window: PositiveInt = 7
-    """Voxels along each axis of the windows that attention looks through."""
+    window: Annotated[int, Field(gt=0, le=32)] = 7
+    """Voxels along each axis of the windows that attention looks through, 32 at most."""
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:

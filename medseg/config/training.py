@@ -54,8 +54,14 @@ class AugmentationSection(Section):
     """Probability of a down- and upsampling by 0.5 to 1."""
     gamma: Fraction = 0.3
     """Probability of a gamma of 0.7 to 1.5 that keeps mean and deviation; a third of them inverted."""
-    mirror_axes: tuple[NonNegativeInt, ...] = (0, 1, 2)
+    mirror_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] = (0, 1, 2)
     """Axes that are mirrored with probability 0.5 each."""
+
+    @model_validator(mode="after")
+    def _each_axis_once(self) -> Self:
+        if len(set(self.mirror_axes)) < len(self.mirror_axes):
+            raise ValueError(f"mirror_axes names an axis twice: {list(self.mirror_axes)}")
+        return self
 
 
 class OptimizerSection(Section):

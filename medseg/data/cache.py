@@ -29,7 +29,7 @@ from .open_files import allow_open_files
 
 _SAMPLES_PER_TARGET = 10_000
 _SAMPLES_PER_TARGET_OF_A_PART = 2_500
-_FORM = 4  # of the files; another number makes all cases anew
+_FORM = 5  # of the files; another number makes all cases anew
 _STAMP = "stamp.txt"  # which files and settings a case was made from
 _MAPPED = ("image", "target", "foreground")
 
@@ -149,8 +149,8 @@ class PreparedCases:
         config = self._config
         settings = [part.model_dump_json() for part in (config.preprocessing, config.labels, *config.channels)]
         label = files.label if self._labelled else None
-        paths = [*(image.path for image in files.images.values()), *([label] if label else [])]
-        sources = [_version(path) for path in paths]
+        channels = sorted((name, one.component, one.series, _version(one.path)) for name, one in files.images.items())
+        sources = [channels, _version(label) if label else None]
         return hashlib.sha256(json.dumps([_FORM, files.id, settings, sources]).encode()).hexdigest()
 
 
@@ -168,8 +168,11 @@ def labelled_voxels(target: NDArray[np.uint8]) -> NDArray[np.int32] | None:
 
 def _spread(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     inside = np.flatnonzero(mask)
-    step = max(1, -(-inside.size // _SAMPLES_PER_TARGET))
-    return np.stack(np.unravel_index(inside[::step], mask.shape), axis=1).astype(np.int32)
+    if inside.size > _SAMPLES_PER_TARGET:
+        # one of each of as many equal runs: equal steps would fall on the same slices of row after row
+        edges = np.arange(_SAMPLES_PER_TARGET + 1) * inside.size // _SAMPLES_PER_TARGET
+        inside = inside[np.random.default_rng(0).integers(edges[:-1], edges[1:])]
+    return np.stack(np.unravel_index(inside, mask.shape), axis=1).astype(np.int32)
 
 
 def _version(path: Path) -> str:

@@ -38,13 +38,13 @@ def is_cityscapes(folder: Path) -> bool:
 def open_cityscapes(folder: Path, scheme: LabelScheme | None) -> Dataset:
     """The images of all splits; the city is an attribute.
 
-    Labels are the label maps ``*_labelIds.png`` if each labelled image has one and ``labels.json`` says what the values
-    mean, or if there are no polygons; else the polygons, whose labels in the order of the alphabet are the structures
-    unless ``labels.json`` names them.
+    Labels are the label maps ``*_labelIds.png`` if each image with polygons has one and ``labels.json`` says what the
+    values mean, or if there are no polygons; else the polygons, whose labels in the order of the alphabet are the
+    structures unless ``labels.json`` names them.
 
     Args:
         folder: Holds the two folders.
-        scheme: Structures instead of these; the label maps count if they are there.
+        scheme: Structures instead of these; polygons go by their names.
 
     Raises:
         InputError: If there are no images.
@@ -58,8 +58,8 @@ def open_cityscapes(folder: Path, scheme: LabelScheme | None) -> Dataset:
         {_key(path, ending): path for path in sorted((folder / _LABELS).glob(f"*/*/*{ending}"))}
         for ending in (_VALUES, _POLYGONS)
     )
-    is_named = scheme is not None or (folder / LABELS_FILE).is_file()
-    labels = values if not polygons or (is_named and set(images) <= set(values)) else polygons
+    is_named = (folder / LABELS_FILE).is_file()
+    labels = values if not polygons or (is_named and set(polygons) <= set(values)) else polygons
     used = [labels[key] for key in images if key in labels]
     channels = channels_of(images.values())
     cases = tuple(

@@ -122,6 +122,7 @@ class PatchLoader:
             collate_fn=_batched,
             pin_memory=pin_memory,
             persistent_workers=plan.workers > 0,
+            generator=torch.Generator(),  # else it draws from that of the network's dropout when it begins
         )
 
     def set_epoch(self, epoch: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,11 +74,17 @@ def open_manifest(path: Path, scheme: LabelScheme | None) -> Dataset:
     folder = path.parent
     channels = _channels(folder, listed.cases, path.name)
     cases = tuple(_case(folder, row, channels, path.name) for row in listed.cases)
-    if scheme is None and listed.labels is not None:
-        scheme = scheme_from_values(listed.labels, path.name, listed.ignore, overlapping=listed.overlapping)
-    labels = [case.label for case in cases if case.label is not None]
     name = listed.name or folder.resolve().name
-    return Dataset(name, folder, channels, scheme or scheme_beside(folder, labels), cases)
+    return Dataset(name, folder, channels, scheme or _scheme(path, listed, cases), cases)
+
+
+def _scheme(path: Path, listed: _Manifest, cases: Sequence[CaseFiles]) -> LabelScheme | None:
+    """The structures that a manifest names, or ``labels.json`` beside it, or the labels themselves."""
+    if listed.labels is not None:
+        return scheme_from_values(listed.labels, path.name, listed.ignore, overlapping=listed.overlapping)
+    labels = [case.label for case in cases if case.label is not None]
+    found = scheme_beside(path.parent, labels, listed.ignore)
+    return replace(found, overlapping=True) if found is not None and listed.overlapping else found
 
 
 def _table(path: Path) -> dict[str, Any]:

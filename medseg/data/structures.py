@@ -73,7 +73,7 @@ def scheme_from_values(
     try:
         ignored = _ignored(marked)
         if any(isinstance(value, tuple) for value in values.values()):
-            return LabelScheme(*_regions(foreground), ignored, background=background)
+            return LabelScheme(*_regions(foreground), ignored, overlapping, background)
         entries = {key: _entry(value) for key, value in foreground.items()}
         return LabelScheme(_structures(entries), (), ignored, overlapping, background)
     except LabelError as error:
@@ -106,7 +106,7 @@ def scheme_beside(folder: Path, labels: Iterable[Path], ignore: int | None = Non
         return None
     named = _named_in(paths)
     if named:
-        return LabelScheme(named)
+        return LabelScheme(named, ignore=ignore)
     found = sorted(_values_in(paths) - {0, ignore})
     if not found or found[0] < 0:
         got = f"the value {found[0]}" if found else "no value"

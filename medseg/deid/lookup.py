@@ -130,7 +130,7 @@ def require_cryptography() -> None:
     try:
         import cryptography  # noqa: F401, PLC0415
     except ImportError:
-        raise InputError("a lookup table is written sealed or not at all; run `pip install medseg[broker]`") from None
+        raise InputError("a lookup table is written sealed or not at all; run `pip install 'medseg[broker]'`") from None
 
 
 def _cipher_key(

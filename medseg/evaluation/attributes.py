@@ -155,12 +155,11 @@ def _in_bands(name: str, values: Mapping[CaseId, str], edges: tuple[float, ...] 
         return dict(values)
     numbers = {case: _number(value) for case, value in values.items()}
     known = {case: number for case, number in numbers.items() if number is not None}
-    if len(known) < len(values):
-        if edges is not None:
-            raise InputError(f"the attribute {name!r} holds a value that is no number, so it has no bands")
-        return dict(values)  # ages that are in bands already
+    if len(known) < len(values) and edges is not None:
+        raise InputError(f"the attribute {name!r} holds a value that is no number, so it has no bands")
     whole = all(number == int(number) for number in known.values())
-    return {case: band_of(number, edges or AGE_EDGES, whole=whole) for case, number in known.items()}
+    bands = {case: band_of(number, edges or AGE_EDGES, whole=whole) for case, number in known.items()}
+    return {**values, **bands}  # a text is an age that is in a band already, such as "90+"
 
 
 def _number(text: str) -> float | None:

@@ -94,6 +94,9 @@ def _measured(card: Card) -> list[str]:
     low = [
         one.structure
         for one in sheet.structures
-        if one.structure != FOREGROUND and (dice := one.means.get("dice")) and (dice.mean or 0) < _LOW
+        if one.structure != FOREGROUND
+        and (dice := one.means.get("dice"))
+        and dice.mean is not None
+        and dice.mean < _LOW
     ]
     return [*told, *([f"Below a mean Dice of {_LOW:g}: {listed(low)}."] if low else [])]

@@ -16,7 +16,7 @@ from .aggregate import FOREGROUND, by_patient, foreground
 from .intervals import Bootstrap
 from .paired import PairedDifference, paired_difference, with_adjusted
 from .ranking import Ranking, ranking
-from .score_names import SCORES, Kind
+from .score_names import CENTRE_LINE, SCORES, Kind
 from .scores_file import ModelScores
 
 DEFAULT_SCORES = ("dice", "hd95", "nsd")
@@ -92,6 +92,7 @@ def compare_models(models: Sequence[ModelScores], scores: Sequence[str], setting
     check_scores(scores)
     for one, other in combinations(models, 2):
         check_comparable(one, other)
+        _check_thin(one, other, scores)
     first = models[0]
     shared = tuple(case for case in first.patients if all(case in model.patients for model in models))
     if not shared:
@@ -150,6 +151,15 @@ def check_comparable(one: ModelScores, other: ModelScores) -> None:
         raise InputError(f"no case has scores of both {names}; evaluate both on the same cases")
     _check_references(one, other)
     _check_patients(one, other, common)
+
+
+def _check_thin(one: ModelScores, other: ModelScores, scores: Sequence[str]) -> None:
+    """Whether both have the centre line Dice of the same structures, if it is asked for."""
+    if CENTRE_LINE in scores and one.settings["thin"] != other.settings["thin"]:  # both sorted
+        raise InputError(
+            f"{one.name!r} and {other.name!r} have {SCORES[CENTRE_LINE].title} of different structures; evaluate both "
+            "with the same --thin"
+        )
 
 
 def _check_references(one: ModelScores, other: ModelScores) -> None:

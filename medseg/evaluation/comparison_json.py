@@ -39,14 +39,19 @@ def difference_rows(found: Comparison) -> list[dict[str, Cell]]:
 
 
 def console_rows(found: Comparison) -> list[dict[str, Cell]]:
-    """The same with less, narrow enough for a console; with two models under their names."""
+    """The same with less, narrow enough for a console; with two models under their names.
+
+    Where cases are left out because only one model has a value, a column counts them.
+    """
     level = f"{100 * found.settings.level:g} % CI"
+    is_partial = any(one.found.left_out for one in found.differences)
     rows: list[dict[str, Cell]] = []
     for one in found.differences:
         score, difference = SCORES[one.found.score], one.found
         digits = 3 if score.kind is Kind.SHARE else 2
         unit = f" {found.unit}" if score.kind is Kind.DISTANCE else ""
         named = (one.one, one.other) if len(found.models) == 2 else ("first", "second")
+        left: dict[str, Cell] = {"left out": difference.left_out} if is_partial else {}
         pair: dict[str, Cell] = {} if len(found.models) == 2 else {"second minus first": f"{one.other} minus {one.one}"}
         rows.append(
             {
@@ -61,6 +66,7 @@ def console_rows(found: Comparison) -> list[dict[str, Cell]]:
                 "better": difference.better,
                 "worse": difference.worse,
                 "equal": difference.equal,
+                **left,
             }
         )
     return rows

@@ -31,6 +31,7 @@ def comparison_page(found: Comparison) -> str:
     parts = [
         *_lead(found),
         *_lacking(found),
+        *_unpaired(found),
         *_differences(found),
         *_rankings(found),
         *_cases(found),
@@ -86,6 +87,23 @@ def _lacking(found: Comparison) -> list[Html]:
         return []
     table = page.table(("model", "cases", "which"), rows, text_columns=3)
     return [page.folded("Cases that a model has no scores of are in no comparison with it", [table], is_warning=True)]
+
+
+def _unpaired(found: Comparison) -> list[Html]:
+    """Cases whose reference is empty, and in which one model drew something and the other rightly did not."""
+    rows = []
+    for pair in combinations(found.models, 2):
+        for name, of in found.values[pair[0]].items():
+            mine, theirs = of[found.scores[0]], found.values[pair[1]][name][found.scores[0]]
+            for model, drew, left_empty in ((pair[0], mine, theirs), (pair[1], theirs, mine)):
+                cases = [case for case in drew if math.isnan(left_empty.get(case, 0.0)) and not math.isnan(drew[case])]
+                if cases:
+                    rows.append((model, name, str(len(cases)), ", ".join(cases[:_MOST_NAMED])))
+    if not rows:
+        return []
+    header = ("drew what is not there", "structure", "cases", f"which, the first {_MOST_NAMED}")
+    words = "False positives are in no difference where the other model rightly drew nothing, which has no score"
+    return [page.folded(words, [page.table(header, list(dict.fromkeys(rows)), text_columns=4)], is_warning=True)]
 
 
 def _differences(found: Comparison) -> list[Html]:

@@ -12,6 +12,7 @@ from scipy import stats
 from .intervals import Bootstrap
 
 _BATCH = 1000
+_DIGITS = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +50,21 @@ def ranking(
         Wiesenfarth et al., 2021, Scientific Reports 11:2369 (challengeR).
     """
     signed = -values if higher_is_better else values
-    ranks = stats.rankdata(signed.mean(axis=1))
+    ranks = stats.rankdata(_rounded(signed.mean(axis=1)))
     shares = np.zeros((len(models), len(models)))
     rng, taus, patients = np.random.default_rng(settings.seed), 0.0, values.shape[1]
     for start in range(0, settings.resamples, _BATCH):
         rows = min(_BATCH, settings.resamples - start)
         counts = rng.multinomial(patients, np.full(patients, 1 / patients), size=rows)
-        drawn = signed @ counts.T / patients
+        drawn = _rounded(signed @ counts.T / patients)
         shares += _shares(drawn)
         taus += _taus(ranks, drawn)
     return Ranking(tuple(models), values.mean(axis=1), ranks, shares / settings.resamples, taus / settings.resamples)
+
+
+def _rounded(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without the last bits, by which sums of equal values differ when they are added in another order."""
+    return np.round(means, _DIGITS)
 
 
 def _shares(drawn: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -37,7 +37,7 @@ from torch import nn
 
 import medseg
 from medseg.config.load import dump_config, load_config
-from medseg.config.networks import OwnNetworkSection
+from medseg.config.networks import OwnNetworkSection, SwinUNETRSection
 from medseg.config.schemes import label_scheme
 from medseg.config.sections import RunConfig
 from medseg.core.errors import BundleError, ConfigError
@@ -54,6 +54,7 @@ from .bundle_files import (
     MEMBERS,
     MOST_MEMBERS,
     WEIGHTS,
+    check_weights,
     load_weights,
     member_folders,
     read_calibration,
@@ -305,9 +306,13 @@ def _member(folder: Path, place: Path, config: RunConfig, own: nn.Module | None)
             f"bundle {str(folder)!r}: its network is one's own, and code is not in a bundle; read it from Python with "
             "medseg.read_bundle(folder, network=...)"
         )
-    network = network_of(config, output_channels(label_scheme(config.labels)), own if is_own else None)
-    weights = place / WEIGHTS
-    load_weights(network, weights, f"bundle {str(folder)!r}: {weights.relative_to(folder).as_posix()}")
+    weights, outputs = place / WEIGHTS, output_channels(label_scheme(config.labels))
+    shown = f"bundle {str(folder)!r}: {weights.relative_to(folder).as_posix()}"
+    if not is_own and not isinstance(config.network, SwinUNETRSection):  # MONAI's cannot be made without memory
+        with torch.device("meta"):  # what a configuration describes may be larger than the memory, unlike the file
+            check_weights(network_of(config, outputs), weights, shown)
+    network = network_of(config, outputs, own if is_own else None)
+    load_weights(network, weights, shown)
     return Member(config, network.eval(), place / "int8")
 
 

@@ -90,8 +90,8 @@ def count_weights(path: Path, shown: str) -> int:
         raise BundleError(f"{shown} is missing or damaged") from error
 
 
-def load_weights(network: nn.Module, path: Path, shown: str) -> None:
-    """Put the weights of a file into a network; no more of the file is read than fits into it.
+def check_weights(network: nn.Module, path: Path, shown: str) -> None:
+    """Make sure that the weights of a file are those of a network, which may be on the device ``meta``.
 
     Raises:
         BundleError: If the file is damaged or holds the weights of another network; ``shown`` names it.
@@ -100,11 +100,23 @@ def load_weights(network: nn.Module, path: Path, shown: str) -> None:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
-        weights: dict[str, Tensor] = safetensors.torch.load_file(path) if found == expected else {}
     except (OSError, safetensors.SafetensorError) as error:
         raise BundleError(f"{shown} is damaged") from error
     if found != expected:
         raise BundleError(f"{shown}: the weights belong to another network than {CONFIG} beside it describes")
+
+
+def load_weights(network: nn.Module, path: Path, shown: str) -> None:
+    """Put the weights of a file into a network; no more of the file is read than fits into it.
+
+    Raises:
+        BundleError: As ``check_weights``.
+    """
+    check_weights(network, path, shown)
+    try:
+        weights: dict[str, Tensor] = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise BundleError(f"{shown} is damaged") from error
     network.load_state_dict(weights)
 
 

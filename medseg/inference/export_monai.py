@@ -38,6 +38,12 @@ def write_monai_config(folder: Path, bundle: Bundle) -> None:
             f"a MONAI bundle holds one network, this model has {len(bundle.members)}; export it as onnx, openvino or "
             "torch-export, or export one of the bundles that it was joined of"
         )
+    if any(
+        bundle.calibration.threshold(name) != 0.5 for name in bundle.scheme.targets if not bundle.scheme.is_exclusive
+    ):
+        raise InputError(
+            "a MONAI bundle has one threshold, 0.5, this model has others; export it as onnx, openvino or torch-export"
+        )
     (folder / "configs").mkdir()
     write_json(folder / "configs" / "inference.json", _inference(bundle))
     write_json(folder / "configs" / "metadata.json", _metadata(bundle))

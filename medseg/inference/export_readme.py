@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from .export_forms import ExportForm
 from .runtime import input_shape
 
 FACTS, README, AGREEMENT = "model.json", "README.md", "agreement.json"
+_FAR = 1e4
 
 
 def model_facts(bundle: Bundle, form: ExportForm, places: Sequence[str]) -> dict[str, Any]:
@@ -76,8 +78,9 @@ def _head(bundle: Bundle, form: ExportForm, places: Sequence[str]) -> Iterator[s
     yield f"Outlines {', '.join(scheme.targets)}. Written by medseg {medseg.__version__} as {form.value}; medseg is not"
     yield f"needed to run it. `{FACTS}` says all that follows in numbers. For research only: not a medical device.\n"
     if len(places) > 1:
+        what = "logits" if bundle.config.inference.average == "logits" else "probabilities"
         yield f"There are {len(places)} networks, in {', '.join(f'`{place}`' for place in places)}: compute the"
-        yield "probabilities of each, and take their mean. What follows is of the first; the file knows the others.\n"
+        yield f"{what} of each, and take their mean. What follows is of the first; the file knows the others.\n"
     if bundle.localiser is not None:
         yield "medseg first finds the region to look at by a small network, which is not here: give the whole image, or"
         yield "a box around what is to be outlined.\n"
@@ -93,7 +96,21 @@ def _file(form: ExportForm, place: str) -> str:
 
 
 def _classes(bundle: Bundle) -> str:
-    return "logits.argmax(axis=1)" if bundle.scheme.is_exclusive else "logits > 0"
+    if bundle.scheme.is_exclusive:
+        return "logits.argmax(axis=1)"
+    calibration = bundle.calibration
+    least = [_least_logit(calibration.threshold(name), calibration.temperature) for name in bundle.scheme.targets]
+    if not any(least):
+        return "logits > 0"
+    ones = ", 1" * (bundle.members[0].config.network.dims)
+    return f"logits > np.reshape({[round(one, 4) for one in least]}, (1, -1{ones}))"
+
+
+def _least_logit(threshold: float, temperature: float) -> float:
+    """The logit whose probability, once divided by the temperature, is the threshold; far away for 0 and 1."""
+    if threshold in (0, 1):
+        return _FAR if threshold else -_FAR
+    return temperature * math.log(threshold / (1 - threshold))
 
 
 def _inputs(bundle: Bundle) -> Iterator[str]:
@@ -137,7 +154,12 @@ def _spacing(bundle: Bundle) -> str:
         return "Resample nothing."
     axes = "along all axes" if section.resample_slices else "along the first two axes"
     size = " x ".join(f"{mm:.4g}" for mm in section.spacing)
-    return f"Resample to voxels of {size} mm {axes} by cubic B-splines; the outer faces of the grids coincide."
+    clipped = " Clip to the range that the image, or the slice, had." if section.resampling == "nnunet" else ""
+    return (
+        f"Resample to voxels of {size} mm {axes} by cubic B-splines; the outer faces of the grids coincide. Along the "
+        "one axis that is more than 3 times as coarse as the finest, before it or else after it, take the nearest "
+        f"slice.{clipped}"
+    )
 
 
 def _outputs(bundle: Bundle) -> Iterator[str]:
@@ -152,7 +174,9 @@ def _outputs(bundle: Bundle) -> Iterator[str]:
         yield f"Logits `(1, {len(scheme.targets)}, ...)`: {names}. A sigmoid each makes probabilities of them."
     if calibration.temperature != 1:
         yield f"Divide logits by {calibration.temperature:g} first."
-    yield "Windows are blended by a Gaussian (sigma an eighth of the window), then brought back to the image's grid."
+    what = "Logits" if bundle.config.inference.average == "logits" else "Probabilities"
+    yield f"{what} of windows are blended by a Gaussian (sigma an eighth of the window), then brought back to the"
+    yield "image's grid."
     steps = steps_in_words(bundle.config.postprocessing) if bundle.config.postprocessing else ()
     yield f"Clean-up: {'; '.join(steps) or 'none'}.\n"
 

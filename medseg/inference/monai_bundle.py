@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
+from medseg.config.plain_yaml import plain_yaml
 from medseg.core.errors import BundleError, ReadError
 from medseg.data.documents import read_json, read_text
 
@@ -111,7 +112,7 @@ def _tree(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".json":
             return read_json(path, _LARGEST_CONFIG)
-        tree = yaml.safe_load(read_text(path, _LARGEST_CONFIG))
+        tree = plain_yaml(read_text(path, _LARGEST_CONFIG))
     except (ReadError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise BundleError(
             f"configs/{path.name} of the MONAI bundle cannot be read: it is damaged or too large"

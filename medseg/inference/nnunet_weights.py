@@ -145,7 +145,14 @@ def _affine(ours: str, theirs: str) -> Iterator[tuple[str, str]]:
 
 
 def _fits(weight: Tensor | None, expected: Tensor) -> bool:
-    return weight is not None and weight.shape == expected.shape and weight.is_floating_point()
+    """Whether it is of that shape, with a number of its own for each place: some tensors repeat one without end."""
+    return (
+        weight is not None
+        and weight.shape == expected.shape
+        and weight.is_floating_point()
+        and weight.layout is torch.strided
+        and weight.untyped_storage().nbytes() >= weight.numel() * weight.element_size()
+    )
 
 
 def _unknown(weights: Mapping[str, Tensor], known: set[str]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from .dicom_header import parsing, read_first, text
 from .dicom_instance import folder_uid
 
-_INSTANCE, _STUDY = 0x00080018, 0x0020000D
+_CLASS, _INSTANCE, _STUDY = 0x00080016, 0x00080018, 0x0020000D
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,13 @@ class FileIdentity:
         study_uid: Study Instance UID; one that stands for the folder if a cleaner of headers has emptied it.
         instance_uid: SOP Instance UID; the file's name if that is empty.
         size: Bytes of the file.
+        sop_class: SOP Class UID; empty if it has none.
     """
 
     study_uid: str = field(repr=False)
     instance_uid: str = field(repr=False)
     size: int
+    sop_class: str = ""
 
 
 def read_file_identity(path: Path) -> FileIdentity | None:
@@ -32,9 +34,10 @@ def read_file_identity(path: Path) -> FileIdentity | None:
     Raises:
         ReadError: If it is DICOM but its first elements are damaged, or it cannot be opened.
     """
-    dataset = read_first(path, (_INSTANCE, _STUDY))
+    dataset = read_first(path, (_CLASS, _INSTANCE, _STUDY))
     if dataset is None:
         return None
     with parsing():
         study = text(dataset, _STUDY) or folder_uid(path)
-        return FileIdentity(study, text(dataset, _INSTANCE) or path.name, path.stat().st_size)
+        instance = text(dataset, _INSTANCE) or path.name
+        return FileIdentity(study, instance, path.stat().st_size, text(dataset, _CLASS))

@@ -111,9 +111,10 @@ class Instance:
 
 
 def read_instance(path: Path) -> Instance | None:
-    """The facts of a DICOM file; None if it is no DICOM file, or has neither a series nor pixels.
+    """The facts of a DICOM file; None if it is none.
 
-    Some de-identification empties UIDs. Images without a series UID get one that stands for their folder.
+    Some de-identification empties UIDs. Images without a series UID get one that stands for their folder; what has
+    neither a series nor pixels keeps an empty one.
 
     Raises:
         ReadError: If it is DICOM but cannot be parsed.
@@ -123,9 +124,8 @@ def read_instance(path: Path) -> Instance | None:
         return None
     with parsing():
         identity = _identity(header.dataset)
-        if not identity.uid and header.pixels is None:
-            return None
-        identity = identity if identity.uid else replace(identity, uid=folder_uid(path))
+        if not identity.uid and header.pixels is not None:
+            identity = replace(identity, uid=folder_uid(path))
         variants = {name: text(header.dataset, tag) for name, tag in _VARIANTS.items()}
         return Instance(path, identity, _image_or_reason(header, identity.modality), variants)
 

@@ -97,7 +97,9 @@ class NodeSettings:
             check_title(title)
         _check_port(self.port, 0)
         if not self.allowed and not self.allow_any:
-            raise InputError("nobody may send to this node; name the AE titles that may, or allow any")
+            raise InputError(
+                "nobody may send to this node; name the AE titles that may by --allow TITLE, or say --allow-any"
+            )
         if self.tls is not None and self.tls.certificate is None:
             raise InputError("a DICOM node with TLS needs a certificate of its own and its key")
 
@@ -279,7 +281,7 @@ def _need_pynetdicom() -> None:
     try:
         import pynetdicom  # noqa: F401, PLC0415 - an extra
     except ImportError:
-        raise InputError("the DICOM network needs pynetdicom; run `pip install medseg[pacs]`") from None
+        raise InputError("the DICOM network needs pynetdicom; run `pip install 'medseg[pacs]'`") from None
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
 
 

@@ -20,6 +20,7 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from medseg.core.errors import InputError
 
+from .dicom_classes import LABEL_MAP_STORAGE
 from .dicom_encoding import DECODERS
 from .dicom_file import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from .dicom_net import STORED, NodeSettings, server_context
@@ -27,14 +28,12 @@ from .dicom_reception import Reception
 from .pace import Pace
 from .spool import Spool
 
-_LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
-"""Label Map Segmentation Storage, which pydicom 3.0 does not know."""
 _OTHER_CLASSES = (
     *(uid.SegmentationStorage, uid.RTStructureSetStorage, uid.RTDoseStorage, uid.RTPlanStorage),
     *(uid.BasicTextSRStorage, uid.EnhancedSRStorage, uid.ComprehensiveSRStorage, uid.Comprehensive3DSRStorage),
     *(uid.KeyObjectSelectionDocumentStorage, uid.GrayscaleSoftcopyPresentationStateStorage),
     *(uid.SpatialRegistrationStorage, uid.RealWorldValueMappingStorage, uid.EnhancedUSVolumeStorage),
-    *(uid.ParametricMapStorage, _LABEL_MAP),
+    *(uid.ParametricMapStorage, LABEL_MAP_STORAGE),
 )
 _SYNTAXES = [
     *(uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian),

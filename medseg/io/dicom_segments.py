@@ -105,7 +105,7 @@ def segment_descriptions(
             segmented_property_type=_pydicom_code(kind),
             algorithm_type=making.value,
             algorithm_identification=None if making is Making.MANUAL else algorithm,
-            tracking_uid=derived_uid(f"{header.instance_uid} {structure.name}"),
+            tracking_uid=tracking_uid(header, structure.name),
             tracking_id=plain_text(structure.name) or f"segment {number}",
             display_color=CIELabColor.from_dicom_value(lab_from_rgb(structure.colour)),
         )
@@ -114,6 +114,11 @@ def segment_descriptions(
             segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [modifier]
         described.append(segment)
     return described
+
+
+def tracking_uid(header: ResultHeader, name: str) -> str:
+    """Tracking UID of a segment, which a report of it repeats (PS3.3 section C.8.20.4.2)."""
+    return derived_uid(f"{header.instance_uid} {name}")
 
 
 def words(dataset: Dataset, tag: int) -> list[int]:

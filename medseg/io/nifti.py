@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from contextlib import nullcontext
+from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
@@ -196,22 +197,31 @@ def nifti_affine(header: Any) -> NDArray[np.float64]:
     Raises:
         GeometryError: If none is.
     """
-    candidates = []
-    try:
-        if header["sform_code"] > 0:
-            candidates.append(header.get_sform())
-        if header["qform_code"] > 0:
-            candidates.append(header.get_qform())
-        if not candidates:
-            candidates.append(header.get_base_affine())
-    except (HeaderDataError, ValueError) as error:
-        raise GeometryError("its orientation (qform) cannot be understood") from error
-    for candidate in candidates:
-        affine = np.array(candidate, dtype=np.float64)
+    sources = [header.get_sform] if header["sform_code"] > 0 else []
+    sources += [partial(_qform, header)] if header["qform_code"] > 0 else []
+    problem: Exception | None = None
+    for source in sources or [header.get_base_affine]:
+        try:
+            affine = np.array(source(), dtype=np.float64)
+        except (HeaderDataError, ValueError) as error:
+            problem = error
+            continue
         if np.isfinite(affine).all() and np.linalg.det(affine[:3, :3]) != 0:
             affine[:3] *= _MM_PER_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)
             return affine
+    if problem is not None:
+        raise GeometryError("its orientation (qform) cannot be understood") from problem
     raise GeometryError("its affine is singular or not finite")
+
+
+def _qform(header: Any) -> NDArray[np.float64]:
+    """The qform with the repairs that nifti1.h asks for: a qfac of 0 is 1, and sizes of voxels are positive."""
+    header = header.copy()
+    sizes = header["pixdim"]
+    sizes[0] = sizes[0] if sizes[0] in (-1, 1) else 1
+    sizes[1:4] = np.abs(sizes[1:4])
+    affine: NDArray[np.float64] = header.get_qform()
+    return affine
 
 
 def _scaled(array: NDArray[Any], header: Any) -> NDArray[Any]:

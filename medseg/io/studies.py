@@ -12,6 +12,8 @@ from medseg.core.files import existing
 from medseg.core.geometry import Geometry
 from medseg.core.progress import SILENT, Progress
 
+from .dicom_classes import is_derived
+from .dicom_identity import read_file_identity
 from .dicom_instance import Image, Instance, read_instance
 from .dicom_series import arrange
 from .listing import UNREAD, list_files
@@ -64,13 +66,17 @@ class Inventory:
 
     Attributes:
         series: Sorted by patient, study, and path of their first file.
-        other_files: Files that are not DICOM, DICOMDIRs, and links and devices, which are not followed.
+        other_files: Files that are not DICOM, DICOMDIRs, DICOM objects that have neither a series nor pixels, and links
+            and devices, which are not followed.
         unreadable: DICOM files that are damaged, and folders that may not be listed.
+        without_series: How many of the other files say that they are outlines, reports and the like; the rest may be
+            images that were cut off.
     """
 
     series: tuple[Series, ...]
     other_files: int
     unreadable: int
+    without_series: int = 0
 
 
 def find_series(folder: Path, progress: Progress = SILENT, *, fill_gaps: bool = False) -> Inventory:
@@ -88,12 +94,12 @@ def find_series(folder: Path, progress: Progress = SILENT, *, fill_gaps: bool = 
     found = sort_series(listing.files, progress, fill_gaps=fill_gaps)
     shut = sum(number for reason, number in listing.passed.items() if reason in UNREAD)
     others = found.other_files + listing.passed.total() - shut
-    return Inventory(found.series, others, found.unreadable + shut)
+    return Inventory(found.series, others, found.unreadable + shut, found.without_series)
 
 
 def sort_series(paths: Sequence[Path], progress: Progress = SILENT, *, fill_gaps: bool = False) -> Inventory:
     """The DICOM series that files make; as ``find_series``."""
-    other_files = unreadable = 0
+    other_files = unreadable = without_series = 0
     progress.start("reading DICOM headers", len(paths))
     groups: dict[tuple[str, str, str], list[Instance]] = {}
     for path in paths:
@@ -103,13 +109,14 @@ def sort_series(paths: Sequence[Path], progress: Progress = SILENT, *, fill_gaps
         except ReadError:
             unreadable += 1
             continue
-        if instance is None:
+        if instance is None or not instance.identity.uid:
             other_files += 1
+            without_series += instance is not None and _is_derived(path)
             continue
         one = instance.identity
         groups.setdefault((one.study_uid, one.uid, one.modality), []).append(instance)
     found = sorted((_series(group, fill_gaps=fill_gaps) for group in groups.values()), key=_sort_key)
-    return Inventory(tuple(found), other_files, unreadable)
+    return Inventory(tuple(found), other_files, unreadable, without_series)
 
 
 def _sort_key(series: Series) -> tuple[str, str, str]:
@@ -145,6 +152,14 @@ def _series(instances: Sequence[Instance], *, fill_gaps: bool) -> Series:
         geometry=geometry,
         is_damaged=is_damaged,
     )
+
+
+def _is_derived(path: Path) -> bool:
+    try:
+        identity = read_file_identity(path)
+    except ReadError:
+        return False
+    return identity is not None and is_derived(identity.sop_class)
 
 
 def _lacks_slices(instances: Sequence[Instance]) -> bool:

@@ -66,7 +66,7 @@ def _grid(shape: tuple[int, ...], spacing: Sequence[float] | None) -> Geometry:
         raise GeometryError(f"scores are of 2 or 3 axes, got an array of {len(shape)}")
     if spacing is not None and (len(spacing) != len(shape) or not all(side > 0 for side in spacing)):
         raise GeometryError(f"spacing is one number above 0 an axis, got {tuple(spacing)} for {len(shape)} axes")
-    sides, size = [*(spacing or (1.0, 1.0, 1.0)), 1.0], [*shape, 1]
+    sides, size = [*((1.0, 1.0, 1.0) if spacing is None else spacing), 1.0], [*shape, 1]
     whole: Shape = (size[0], size[1], size[2])
     edges: Spacing = (float(sides[0]), float(sides[1]), float(sides[2]))
     return Geometry.from_spacing(whole, edges, LengthUnit.PIXEL if spacing is None else LengthUnit.MM)

@@ -12,6 +12,7 @@ from medseg.core.errors import GeometryError
 from medseg.core.geometry import Spacing
 
 from .boxes import value_boxes
+from .surface import SLACK
 
 Mask = NDArray[np.bool_]
 _FEW = 10
@@ -54,7 +55,7 @@ def rim(mask: Mask, spacing: Spacing, width: float) -> Mask:
         return found
     if max(mask.shape) == 1:
         return mask.copy()
-    found[box] = mask[box] & _near_outside(mask[box], [n > 1 for n in mask.shape], spacing, width)
+    found[box] = mask[box] & _near_outside(mask[box], [n > 1 for n in mask.shape], spacing, width * SLACK)
     return found
 
 

@@ -13,6 +13,8 @@ from medseg.core.geometry import Box, Spacing
 from .nearest import nearest_distances
 
 Mask = NDArray[np.bool_]
+SLACK = 1 + 1e-5
+"""By how much a distance may exceed one that it is compared with: grids in 32 bits have sides of 1.00000002 mm."""
 HD95_DEFINITION = (
     "larger of the two directed 95th percentiles (linear interpolation) of the distances between border voxel centres"
 )
@@ -119,7 +121,7 @@ def nsd(distances: SurfaceDistances, tolerance: float) -> float:
     References:
         Nikolov et al., 2021, JMIR 23(7):e26151, with border voxels in place of surface elements as in MONAI.
     """
-    within = sum(np.count_nonzero(one <= tolerance) for one in (distances.to_reference, distances.to_predicted))
+    within = sum(np.count_nonzero(one <= tolerance * SLACK) for one in (distances.to_reference, distances.to_predicted))
     return within / (distances.to_reference.size + distances.to_predicted.size)
 
 

@@ -22,6 +22,7 @@ from medseg.core.geometry import Spacing
 from .boxes import value_boxes
 from .cells import corner_codes, surface_sizes
 from .nearest import nearest_distances
+from .surface import SLACK
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -91,8 +92,9 @@ def surfel_nsd(distances: SurfelDistances, tolerance: float) -> float:
     areas = distances.predicted_areas.sum() + distances.reference_areas.sum()
     if areas == 0:
         return math.nan
-    within = distances.predicted_areas[distances.to_reference <= tolerance].sum()
-    return float((within + distances.reference_areas[distances.to_predicted <= tolerance].sum()) / areas)
+    farthest = tolerance * SLACK
+    within = distances.predicted_areas[distances.to_reference <= farthest].sum()
+    return float((within + distances.reference_areas[distances.to_predicted <= farthest].sum()) / areas)
 
 
 def surfel_means(distances: SurfelDistances) -> tuple[float, float]:

@@ -88,7 +88,7 @@ def predict_web_studies(
         studies = {study_name(session.model.key, study.uid): study for study in server.find_studies(filters)}
         if not studies:
             raise InputError("the server has no study that matches")
-        left = session.left(web_study(study, name) for name, study in studies.items())
+        left = session.left(web_study(server, study, name) for name, study in studies.items())
         progress.start("studies", len(left))
         with open_spool(output / SPOOL, session.model.key) as spool:
             tasks = WebTasks(server, spool, left, {name: study.uid for name, study in studies.items()})

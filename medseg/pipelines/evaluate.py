@@ -27,6 +27,7 @@ from medseg.evaluation.worst import worst_cases
 from medseg.metrics.table import ScoreSettings
 
 PARQUET = "scores.parquet"
+MEASUREMENTS = "measurements.csv"
 _NO_PARQUET = f"{PARQUET} is not written, for lack of pyarrow: pip install 'medseg[parquet]'"
 
 
@@ -107,7 +108,9 @@ def evaluate_pairs(
     _write(output, evaluation, report_page(evaluation, pictures), progress)
     if options.measure:
         rows = measurement_rows(matching.pairs, scheme, progress)
-        _write_bytes(output / "measurements.csv", measurements_csv(rows).encode("utf-8"))
+        _write_bytes(output / MEASUREMENTS, measurements_csv(rows).encode("utf-8"))
+    else:
+        (output / MEASUREMENTS).unlink(missing_ok=True)  # an older one would not fit the rest
     _tell(evaluation, progress)
     progress.finish()
     return evaluation

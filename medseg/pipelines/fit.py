@@ -276,7 +276,7 @@ def fit(run: Run, cases: Cases, *, resume: bool) -> TrainState:
         size = network_size(state.network, (len(run.config.channels), *patch))
         run.progress.note(f"{size} on {run.process.device.type}")
     if resumed:
-        state.restore(read_checkpoint(run.folder / CHECKPOINT, run.process.device))
+        state.restore(read_checkpoint(run.folder / CHECKPOINT))
     return Trainer(run.process, run.config.training, _ingredients(run, cases, amp_dtype), run.folder, amp_dtype).fit(
         state
     )
@@ -293,7 +293,7 @@ def training_dtype(run: Run, state: TrainState, amp_dtype: torch.dtype | None) -
 def best_network(run: Run, state: TrainState) -> nn.Module:
     """The averaged network of a run that is over, with the weights that did best on the validation cases."""
     if (run.folder / "best.pt").exists():  # else no validation case had a Dice to choose by
-        best = read_checkpoint(run.folder / "best.pt", run.process.device)
+        best = read_checkpoint(run.folder / "best.pt")
         state.average.network.load_state_dict(best["network"])
     return state.average.network
 

@@ -96,7 +96,7 @@ def _fit(run: Run, cases: Cases, check: ReconstructionCheck, *, resume: bool) ->
     state = new_state(config, len(config.channels), process, amp_dtype)
     amp_dtype = training_dtype(run, state, amp_dtype)
     if resume and (run.folder / CHECKPOINT).exists():
-        state.restore(read_checkpoint(run.folder / CHECKPOINT, process.device))
+        state.restore(read_checkpoint(run.folder / CHECKPOINT))
     watchers: list[Callback] = []
     if process.is_main:
         size = network_size(state.network, (len(config.channels), *config.sampling.patch[: config.network.dims]))

@@ -77,6 +77,9 @@ class RunPair:
         """Write the model that has the networks of both."""
         calibration = Calibration(temperature=self.temperature, thresholds=dict(self.judged.thresholds))
         training, test = _together(run.folds.cases for run in self.runs), _together(run.folds.test for run in self.runs)
+        patients = {one.id: one.patient for one in self.dataset.cases}
+        trained = {patients.get(case) for case in training}  # one run may have kept aside what the other trained on
+        test = tuple(case for case in test if patients.get(case) not in trained)
         origin = Origin(self.dataset, Split(training, (), test), [run.bundle for run in self.runs])
         write_joint(folder, _joined(self.runs), calibration, self.judged, origin)
 

@@ -67,6 +67,8 @@ class Selection:
         if behind is None or math.isnan(behind.interval.low):
             return f"{best.name} is best: mean Dice {share(best.dice.value)}"
         doubt = " which may be chance," if behind.interval.high >= 0 else ""
+        if behind.interval.low > 0:
+            doubt = " though ahead in the cases that both have a score of,"
         return (
             f"{best.name} is best: mean Dice {share(best.dice.value)} with {best.networks} networks; {following.name}, "
             f"with {following.networks}, is next:{doubt} {share(behind.difference)} "

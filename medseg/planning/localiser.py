@@ -16,6 +16,7 @@ from medseg.core.geometry import LengthUnit, Shape, Spacing
 from .cost import step_seconds, training_bytes
 from .fingerprint import Fingerprint
 from .plan import Plan, Request
+from .rounding import rounded_mm
 from .topology import fitted, unet_for
 
 _VOXELS = {"cpu": 64, "cuda": 128, "mps": 96}
@@ -75,7 +76,7 @@ def _spacing(extent: NDArray[np.float64], measured: Fingerprint, fine: Spacing, 
     longest = float(extent.max())
     wanted = min(longest / _VOXELS[kind], _smallest_edge_mm(measured) / _ACROSS_A_STRUCTURE)
     size = max(wanted, longest / _MOST_VOXELS, _COARSER * min(fine))
-    first, second, third = (round(max(size, voxel), 2) for voxel in fine)
+    first, second, third = (rounded_mm(max(size, voxel), 2) for voxel in fine)
     return first, second, third
 
 

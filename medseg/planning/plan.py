@@ -28,6 +28,7 @@ from medseg.inference.devices import DeviceFacts
 
 from .cost import planned_size, step_seconds, training_bytes
 from .fingerprint import Fingerprint
+from .rounding import rounded_mm
 from .topology import fitted, network_for, widths
 
 _ANISOTROPY = 3.0
@@ -139,12 +140,20 @@ def mirror_axes(scheme: LabelScheme, orientation: str, dims: int) -> tuple[tuple
 
 
 def _orientation(measured: Fingerprint, dims: int) -> str:
-    """RAS; for slices, the axis with the coarsest voxels comes last."""
+    """RAS; for slices, the axis with the coarsest voxels comes last, or the one along which images are flat."""
     if dims == 3 or measured.unit is LengthUnit.PIXEL:
         return "RAS" if measured.unit is LengthUnit.MM else "LPS"
+    across = _across(measured)
+    return "".join(letter for axis, letter in enumerate("RAS") if axis != across) + "RAS"[across]
+
+
+def _across(measured: Fingerprint) -> int:
+    """The axis that slices lie across."""
+    flat = np.flatnonzero(np.median(measured.shapes, axis=0) == 1)
+    if flat.size:
+        return int(flat[-1])
     median = np.median(measured.spacings, axis=0)
-    coarsest = int(np.argmax(median)) if median.max() > 1.2 * median.min() else 2
-    return "".join(letter for axis, letter in enumerate("RAS") if axis != coarsest) + "RAS"[coarsest]
+    return int(np.argmax(median)) if median.max() > 1.2 * median.min() else 2
 
 
 def _in_order(rows: np.ndarray, orientation: str) -> np.ndarray:
@@ -162,7 +171,7 @@ def _target_spacing(measured: Fingerprint, dims: int, orientation: str) -> Spaci
     is_coarse = target[coarse] > _ANISOTROPY * target[others].max()
     if dims == 3 and is_coarse and median_shape[coarse] * _ANISOTROPY < median_shape[others].min():
         target[coarse] = max(np.percentile(spacings[:, coarse], 10), target[others].max())
-    first, second, third = (round(float(value), 4) for value in target)
+    first, second, third = (rounded_mm(float(value), 4) for value in target)
     return first, second, third
 
 

@@ -118,7 +118,7 @@ def _postgresql(url: URL) -> Engine:
             connect_args={"connect_timeout": _WAIT_S // 3, "client_encoding": "utf8"},
         )
     except ImportError:
-        raise InputError("PostgreSQL needs psycopg; run `pip install medseg[postgres]`") from None
+        raise InputError("PostgreSQL needs psycopg; run `pip install 'medseg[postgres]'`") from None
 
     def begin(connection: Connection) -> None:
         if connection.get_execution_options().get(_WRITES):

@@ -17,6 +17,7 @@ from medseg.inference.tensor_file import read_torch_file
 
 from .ema import AveragedNetwork
 
+_CPU = torch.device("cpu")
 CHECKPOINT = "last.pt"
 """The state after the last epoch, in the run's folder."""
 
@@ -100,8 +101,11 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
         partial.write_bytes(buffer.getbuffer())
 
 
-def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+def read_checkpoint(path: Path, device: torch.device = _CPU) -> dict[str, Any]:
     """Read what ``write_checkpoint`` wrote; code in the file is never run.
+
+    ``TrainState.restore`` wants it on the CPU: weights go to where the network is, but AdamW keeps its counters where
+    they come from, and on a GPU each step would wait for them.
 
     Raises:
         BundleError: If the file is missing or damaged.

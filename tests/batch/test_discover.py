@@ -8,6 +8,7 @@ import pydicom
 import pytest
 from batch_studies import KEY, STUDY_UID, datasets, write_study
 from dicom_factories import MARKER, write_files
+from pydicom import uid
 
 from medseg.batch import discover
 from medseg.batch.discover import find_studies, study_in, study_name
@@ -50,6 +51,18 @@ def test_the_version_goes_by_instances_and_not_by_where_they_lie(tmp_path):
     (tmp_path / "b" / paths[-1].name).unlink()
     (fewer,) = find_studies(tmp_path, KEY).studies
     assert fewer.version != before.version
+
+
+def test_outlines_and_reports_make_no_new_version(tmp_path):
+    write_study(tmp_path)
+    (before,) = find_studies(tmp_path, KEY).studies
+    outlines, other = datasets(SOPClassUID=uid.SegmentationStorage)[0], datasets(SOPClassUID=uid.MRImageStorage)[0]
+    write_files(tmp_path / "results", [outlines])
+    (after,) = find_studies(tmp_path, KEY).studies
+    assert (after.version, len(after.paths)) == (before.version, len(before.paths) + 1)
+    write_files(tmp_path / "more", [other])
+    (more,) = find_studies(tmp_path, KEY).studies
+    assert more.version != before.version
 
 
 def test_a_folder_of_a_spool_is_one_study_whatever_its_files_say(tmp_path):

@@ -95,6 +95,29 @@ def test_a_gpu_that_failed_gets_another_process(tmp_path):
     assert len(set((tmp_path / "unlucky.tries").read_text().split())) == 2
 
 
+def test_a_study_that_breaks_the_gpu_is_not_tried_again_and_again(tmp_path):
+    results = run(tmp_path, {"bad": "gpu", **dict.fromkeys("abcdef", "sleep 0.2")})
+    assert results.pop("bad").status is Status.FAILED
+    assert all(result.status is Status.DONE for result in results.values())
+    assert tries(tmp_path, "bad") == 2
+
+
+class Slow(ListedTasks):
+    """Takes long to say what comes next, as where a large folder is looked at, while a study is in hand."""
+
+    def next(self):
+        task = super().next()
+        if task is None:
+            time.sleep(2.5)
+        return task
+
+
+def test_time_in_which_nobody_looks_is_not_the_studys(tmp_path):
+    tasks = Slow([StudyTask("a", ("sleep 0.2",), "1")])
+    (result,) = LocalEngine(partial(batch_workers.Scripted, tmp_path), Limits(seconds=1.5)).run(tasks)
+    assert result.status is Status.DONE
+
+
 class AcceleratorError(RuntimeError):
     """Named as torch's, which a build without GPU cannot make."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from medseg.batch.discover import study_name
 from medseg.batch.fetch import WebTasks, web_study
 from medseg.batch.records import Status, StudyResult, StudyTask
 from medseg.core.errors import ReadError
-from medseg.io.dicom_web import WebStudy
+from medseg.io.dicom_web import WebSeries, WebStudy
 from medseg.io.spool import open_spool
 
 UIDS = {study_name(KEY, f"1.2.{number}"): f"1.2.{number}" for number in range(4)}
@@ -23,7 +24,10 @@ class Server:
     """Has a series of two slices for each study, but for those that are missing."""
 
     def __init__(self, folder: Path, missing=()):
-        self.folder, self.missing, self.fetched = folder, missing, []
+        self.folder, self.missing, self.fetched, self.series = folder, missing, [], []
+
+    def find_series(self, _uid):
+        return self.series
 
     def fetch_study(self, uid, spool):
         self.fetched.append(uid)
@@ -72,9 +76,20 @@ def test_a_study_that_cannot_be_fetched_says_why(tmp_path):
         tasks.close()
 
 
-@pytest.mark.parametrize("other", [WebStudy("1.2", ("CT",), 4), WebStudy("1.2", ("CT", "SR"), 3)])
-def test_a_study_has_another_version_when_the_server_says_something_else_of_it(other):
-    study = WebStudy("1.2", ("CT",), 3)
-    assert web_study(study, "a").version == web_study(study, "a").version
-    assert web_study(study, "a").version != web_study(other, "a").version
-    assert "1.2" not in repr(web_study(study, "a"))
+@pytest.mark.parametrize("other", [WebStudy("1.2", ("CT",), 4), WebStudy("1.2", ("CT", "MR"), 3)])
+def test_a_study_has_another_version_when_the_server_says_something_else_of_it(tmp_path, other):
+    study, server = WebStudy("1.2", ("CT",), 3), Server(tmp_path)
+    assert web_study(server, study, "a").version == web_study(server, study, "a").version
+    assert web_study(server, study, "a").version != web_study(server, other, "a").version
+    assert "1.2" not in repr(web_study(server, study, "a"))
+
+
+def test_results_that_were_stored_on_the_server_make_no_new_version(tmp_path):
+    server = Server(tmp_path)
+    before = web_study(server, WebStudy("1.2", ("CT",), 3), "a").version
+    server.series = [WebSeries(f"1.2.{n}", kind, "", "", n) for n, kind in enumerate(("SEG", "SR", "SEG", "CT"))]
+    with_results = WebStudy("1.2", ("SR", "CT", "SEG"), 3 + 0 + 1 + 2)
+    assert web_study(server, with_results, "a").version == before
+    assert web_study(server, replace(with_results, objects=7), "a").version != before
+    unknown = replace(with_results, objects=None)
+    assert web_study(server, unknown, "a").version != before

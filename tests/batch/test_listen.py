@@ -175,6 +175,37 @@ def test_after_a_crash_a_study_comes_again_and_is_only_sent(tmp_path):
         after.tasks.close()
 
 
+def test_a_study_that_comes_back_with_its_results_is_not_answered_again(setting):
+    study = setting.arrive(StudyInstanceUID="1.2.3")
+    results = setting.folder / "studies" / study
+    first, second = small_series(results, slices=2, StudyInstanceUID="1.2.3")
+    for path in (first, second):
+        path.rename(path.with_suffix(".dcm"))
+    setting.done_before = {study}
+    assert setting.tasks.next() is None
+    setting.settle()
+    assert (len(setting.sent), setting.in_spool()) == (1, [])  # sent once, as somebody asked for them again
+
+    setting.arrive(StudyInstanceUID="1.2.3")
+    _put(setting, study, first.with_suffix(".dcm"))
+    assert setting.tasks.next() is None
+    setting.settle()
+    assert len(setting.sent) == 2  # one of two results came back, so the other may be missing there
+
+    setting.arrive(StudyInstanceUID="1.2.3")
+    _put(setting, study, first.with_suffix(".dcm"), second.with_suffix(".dcm"))
+    assert setting.tasks.next() is None
+    setting.settle()
+    assert (len(setting.sent), setting.in_spool()) == (2, [])
+
+
+def _put(setting, study, *paths):
+    for path in paths:
+        one = setting.spool.receive(2**20)
+        one.write(path.read_bytes())
+        assert setting.spool.keep(one).study == study
+
+
 def test_what_comes_meanwhile_makes_another_round(setting):
     study = setting.arrive(StudyInstanceUID="1.2.3")
     setting.tasks.next()

@@ -88,6 +88,9 @@ def test_a_report_refers_to_the_segments_that_lie_beside_it(tmp_path, form, numb
     referred = {int(number) for number in everything(report, "ReferencedSegmentNumber")}
     assert referred == numbers
     assert segmentation.SOPInstanceUID in everything(report, "ReferencedSOPInstanceUID")
+    tracked = {int(one.SegmentNumber): one.get("TrackingUID") for one in segmentation.SegmentSequence}
+    assert {tracked[number] for number in numbers} == set(everything(report, "UID")) & set(tracked.values())
+    assert None not in {tracked[number] for number in numbers}
     volumes = {float(value) for value in everything(report, "NumericValue")}
     voxel_ml = np.prod(FITS.spacing) / 1000
     counts = voxel_counts(made.segmentation)

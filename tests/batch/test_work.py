@@ -33,7 +33,15 @@ from medseg.batch import work
 from medseg.batch.outputs import ResultForm, completed
 from medseg.batch.receipt import read_receipt
 from medseg.batch.records import Stage, Status, StudyResult
-from medseg.batch.work import STUDIES, StudyWorker, WorkSettings, model_digest, open_model, open_worker
+from medseg.batch.work import (
+    STUDIES,
+    StudyWorker,
+    WorkSettings,
+    damaged_files,
+    model_digest,
+    open_model,
+    open_worker,
+)
 from medseg.config.selection import SelectionSection, SeriesRule
 from medseg.core.errors import BundleError, InputError
 from medseg.deid.names import SERIES, name_of
@@ -42,6 +50,7 @@ from medseg.inference.calibration import Calibration
 from medseg.inference.ensemble import ensemble
 from medseg.inference.localiser import NOTHING_FOUND
 from medseg.io.formats import read_label_map, read_multi_label_map, read_volume
+from medseg.io.studies import Inventory
 
 ALL = completed(tuple(ResultForm))
 FILES = {
@@ -395,3 +404,9 @@ def test_what_the_mean_does_not_hold_is_not_flagged(tmp_path):
     made = ensemble([bundle(Bands(above=0.2)), bundle(Bands(above=1e6)), bundle(Bands(above=1e6))])
     result = do(settings(tmp_path), write_study(tmp_path / "in"), made)
     assert [(one.volume_ml, one.flags) for one in result.measured] == [(0.0, ()), (0.0, ())]
+
+
+def test_only_files_that_may_be_slices_make_a_study_damaged():
+    """A whole object without series and pixels, such as a report whose UIDs a cleaner emptied, may not."""
+    assert damaged_files(Inventory((), other_files=1, unreadable=0, without_series=1)) == ""
+    assert damaged_files(Inventory((), other_files=2, unreadable=1, without_series=1)).startswith("2 of its files are")

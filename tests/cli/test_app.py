@@ -89,6 +89,8 @@ def test_the_output_of_a_batch_needs_its_studies(medseg, served, tmp_path):
     (tmp_path / "out" / FILE).write_bytes(b"")
     fails(medseg("app", "out"), "name its studies too, by --studies FOLDER")
     assert medseg("app", "out", "--studies", "in").code == 0
+    (tmp_path / "predicted").mkdir()
+    fails(medseg("app", "predicted", "--studies", "in"), "'predicted' is no output of `medseg batch`")
     assert served.configs[0].sources == (BatchSource(kind="batch", output=Path("out"), studies=Path("in")),)
 
 

@@ -109,7 +109,7 @@ def test_wrong_input_is_exit_code_2_and_makes_nothing(medseg, place, key, tmp_pa
 
 def test_without_sqlalchemy_it_says_what_to_install(medseg, place, key, monkeypatch):
     monkeypatch.setitem(sys.modules, "medseg.review.store", None)
-    fails(medseg("review", "verify", "--key", key), "needs SQLAlchemy; run `pip install medseg[app]`")
+    fails(medseg("review", "verify", "--key", key), "needs SQLAlchemy; run `pip install 'medseg[app]'`")
 
 
 def test_the_log_is_listed(medseg, place, key):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
@@ -51,6 +52,13 @@ def test_accepted_cases_are_exported_and_the_others_say_why(medseg, accepted):
     assert [why for case, why in rows.items() if case != name] == ["its status is new"]
     found = read_label_map(config.folder / "exports" / rows[name] / "labels.nii.gz")
     assert (found.array == labels.array).all()
+
+
+@pytest.mark.parametrize("arguments", [("export", "review.yaml"), ("training-set", "review.yaml", "-o", "new")])
+def test_without_sqlalchemy_it_says_what_to_install(medseg, monkeypatch, arguments):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sqlalchemy" else find(name))
+    fails(medseg("review", *arguments), "needs SQLAlchemy; run `pip install 'medseg[app]'`")
 
 
 def test_a_case_that_cannot_be_exported_is_exit_code_1(medseg, accepted):

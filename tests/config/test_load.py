@@ -34,6 +34,8 @@ def test_overrides_reach_any_depth():
         ("training.optimizer.lr=fast", r"c.yaml: training.optimizer.lr: .* \(got 'fast'\)"),
         ("training.optimiser.lr=1", "c.yaml: training.optimiser: there is no such key"),
         ("sampling.batch", "not of the form section.key=value"),
+        ("augmentation.mirror_axes=[0,0]", "mirror_axes names an axis twice"),
+        ("augmentation.mirror_axes=[3]", "less than or equal to 2"),
         ("name.first=x", "'name' is a value, not a section"),
         ("sampling.patch=[9, 8, 8]", "9 is no multiple of 2"),
         ("network.dims=2", "strides and kernels need 2 numbers a level"),
@@ -97,6 +99,24 @@ def test_files_that_are_no_configuration(tmp_path):
         (tmp_path / "d.yaml").write_text(content)
         with pytest.raises(ConfigError, match="d.yaml: not valid YAML"):
             load_config(tmp_path / "d.yaml")
+
+
+def test_values_may_be_repeated_but_not_without_end(tmp_path):
+    plain = dump_config(run_config())
+    repeated = plain.replace("name: tiny", "name: &a tiny", 1).replace("name: image", "name: *a", 1)
+    assert parse_config(repeated, "c.yaml").channels[0].name == "tiny"
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+    bomb += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
+    for text in (bomb + "name: *a8\n", "name: &a [*a]\n"):
+        with pytest.raises(ConfigError, match=r"c\.yaml: repeats values .* until they are too many"):
+            parse_config(text, "c.yaml")
+
+
+def test_a_long_wrong_value_is_shown_in_part():
+    with pytest.raises(ConfigError) as raised:
+        parse_config(f"name: {['x' * 1000] * 50}", "c.yaml")
+    assert "(got ['xxx" in str(raised.value)
+    assert len(str(raised.value)) < 3000
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def test_a_section_is_found_by_its_name(name, dims):
         ("swin_unetr", {"heads": (3, 6, 12, 25)}, "stage 3 has 96 features, no multiple of 25 heads"),
         ("swin_unetr", {"heads": (3, 6, 12)}, "heads"),
         ("swin_unetr", {"window": 0}, "greater than 0"),
+        ("swin_unetr", {"features": 240}, "less than or equal to 192"),
         ("mednext", {"blocks_up": (1,)}, "need the same number of levels"),
         ("mednext", {"expansion_down": (2, 2, 2)}, "need the same number of levels"),
         ("mednext", {"kernel": 4}, "kernel is odd, 4 is not"),

@@ -15,9 +15,9 @@ from factories import full_disk, geometry, run_config
 
 import medseg.data.cache as module
 from medseg.core.errors import DataError, OutputError
-from medseg.core.labels import LabelScheme, Region
+from medseg.core.labels import IGNORE_INDEX, LabelScheme, Region
 from medseg.core.volume import LabelMap
-from medseg.data.cache import PreparedCases
+from medseg.data.cache import PreparedCases, labelled_voxels
 from medseg.data.open_files import allow_open_files
 from medseg.io.formats import write_label_map
 
@@ -203,6 +203,29 @@ def test_a_part_of_a_case_is_like_a_smaller_image(tmp_path, cases, overlapping):
     assert again.box == box
     assert np.array_equal(again.target, part.target)
     assert all(np.array_equal(*pair) for pair in zip(again.foreground, part.foreground, strict=True))
+
+
+def test_channels_that_change_their_files_are_read_again(tmp_path):
+    rng = np.random.default_rng(0)
+    one, other = (case_files(tmp_path, name, array=rng.normal(size=GRID.shape).astype(np.float32)) for name in "ab")
+    files = replace(one, images={"T1": one.images["CT"], "T2": other.images["CT"]})
+    config = run_config(channels=[{"name": "T1"}, {"name": "T2"}])
+    (before,) = prepare(tmp_path, [files], config)
+    swapped = dict(zip(("T1", "T2"), reversed(files.images.values()), strict=True))
+    (after,) = prepare(tmp_path, [replace(files, images=swapped)], config)
+    assert np.array_equal(after.image, before.image[::-1])
+
+
+@pytest.mark.parametrize("slices", [6, 10, 16])
+def test_voxels_of_all_labelled_slices_are_kept(slices):
+    """Equal steps through the voxels of a row of 512, or 400, times so many slices would fall on few of them."""
+    target = np.full((400, 100, 40), IGNORE_INDEX, np.uint8)
+    target[..., 4 : 4 + slices] = 0
+    voxels = labelled_voxels(target)
+    assert 9_000 < len(np.unique(voxels, axis=0)) <= len(voxels) == 10_000
+    counts = np.bincount(voxels[:, 2], minlength=40)[4 : 4 + slices]
+    assert counts.sum() == 10_000
+    assert counts.min() > 0.8 * counts.mean()
 
 
 def test_a_part_of_a_case_keeps_what_is_labelled_in_it(tmp_path):

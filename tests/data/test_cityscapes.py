@@ -81,6 +81,21 @@ def test_label_maps_count_if_labels_json_names_their_values(tmp_path):
     assert (label(open_dataset(tmp_path)) == 26).all()
 
 
+def test_a_scheme_that_was_made_of_polygons_is_read_from_polygons(tmp_path):
+    """As `medseg plan` makes it, and `medseg train` gives it back; the values of the label maps are others."""
+    city(tmp_path, polygons=[ROAD, CAR], values=np.full((HEIGHT, WIDTH), 2))
+    planned = open_dataset(tmp_path)
+    trained = open_dataset(tmp_path, scheme=planned.scheme)
+    assert trained.cases[0].label == planned.cases[0].label
+    assert (label(trained) == 1).sum() == 9
+
+
+def test_images_without_labels_do_not_change_which_labels_count(tmp_path):
+    city(tmp_path, polygons=[ROAD], values=np.full((HEIGHT, WIDTH), 26))
+    write_json(city(tmp_path, "b", "test") / "labels.json", {"car": 26})
+    assert (label(open_dataset(tmp_path)) == 26).all()
+
+
 def test_label_maps_alone(tmp_path):
     dataset = open_dataset(city(tmp_path, values=np.full((HEIGHT, WIDTH), 26)))
     assert dataset.scheme.names == ("structure 26",)

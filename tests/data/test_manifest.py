@@ -129,6 +129,21 @@ class TestJson:
         assert (found.cases[0].patient, found.cases[0].split) == ("P", "test")
         assert found.cases[0].attributes == {"age": "61"}
 
+    def test_ignore_and_overlapping_count_without_names_too(self, tmp_path):
+        write_label(tmp_path / "l.nii", values=(0, 1, 9))
+        unnamed = self.described(ignore=9, overlapping=True)
+        del unnamed["labels"]
+        found = open_dataset(write_json(tmp_path / "m.json", unnamed)).scheme
+        assert (found.names, found.ignore, found.overlapping) == (("structure 1",), 9, True)
+        write_json(tmp_path / "labels.json", {"liver": 1})
+        found = open_dataset(tmp_path / "m.json").scheme
+        assert (found.names, found.ignore, found.overlapping) == (("liver",), 9, True)
+
+    def test_overlapping_goes_with_regions(self, tmp_path):
+        listed = self.described(labels={"whole": [1, 2], "core": [2]}, overlapping=True)
+        scheme = open_dataset(write_json(tmp_path / "m.json", listed)).scheme
+        assert (scheme.targets, scheme.overlapping) == (("whole", "core"), True)
+
     @pytest.mark.parametrize(
         ("changes", "message"),
         [

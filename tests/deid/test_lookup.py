@@ -96,7 +96,7 @@ def test_keys_that_are_none(table, tmp_path, keys):
 
 def test_without_the_extra_nothing_is_written(keys, monkeypatch):
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    with pytest.raises(InputError, match=r"sealed or not at all; run `pip install medseg\[broker\]`"):
+    with pytest.raises(InputError, match=r"sealed or not at all; run `pip install 'medseg\[broker\]'`"):
         Broker(keys / "public.pem")
 
 

@@ -54,6 +54,11 @@ def test_ages_that_are_bands_already_stay(tmp_path):
     assert gather_attributes(pairs("a1", "b1"), options) == {"age": {"a1": "18-29", "b1": "90+"}}
 
 
+def test_one_age_in_words_leaves_the_others_in_their_bands(tmp_path):
+    options = table(tmp_path, "case,age\na1,63\nb1,90+\n")
+    assert gather_attributes(pairs("a1", "b1"), options) == {"age": {"a1": "60 to 79", "b1": "90+"}}
+
+
 def test_other_numbers_have_the_bands_that_the_user_names(tmp_path):
     table(tmp_path, "case,bmi,age,site\na1,24.5,30,1\nb1,31,50,2\n")
     bands = {"bmi": (18.5, 25.0, 30.0), "age": (40.0,)}

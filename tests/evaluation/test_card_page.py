@@ -235,6 +235,13 @@ def test_an_evaluation_of_few_says_so():
     assert "Below a mean Dice" not in text
 
 
+def test_a_structure_that_no_case_holds_is_not_called_poor():
+    unseen = StructureFigures(structure="cyst", means={"dice": figure(0.5).model_copy(update={"mean": None})})
+    measured = sheet(structures=(*sheet().structures, unseen))
+    record = card().record.model_copy(update={"scores": measured})
+    assert "Below a mean Dice of 0.7: two." in chapter(card_markdown(card(record=record)), "Limits")
+
+
 def test_a_model_that_nobody_scored():
     record = TrainingRecord(cohort=Cohort(parts={}))
     text = card_markdown(card(record=record, facts=card().facts.model_copy(update={"structures": {}})))

@@ -110,6 +110,15 @@ def test_what_cannot_be_compared_is_refused(other, message):
             check_comparable(*pair)
 
 
+def test_centre_lines_are_compared_over_the_same_structures():
+    models = [model("A", rows(), thin=("one",)), model("B", rows(), thin=("one", "two"))]
+    with pytest.raises(
+        InputError, match="'A' and 'B' have clDice of different structures; evaluate both with the same"
+    ):
+        compare_models(models, ("dice", "cl_dice"), QUICK)
+    assert compare_models(models, ("dice",), QUICK).scores == ("dice",)
+
+
 def test_every_pair_is_checked():
     models = [model("A", rows()), model("B", rows()[:2]), model("C", rows()[:2], rim=9.0)]
     with pytest.raises(InputError, match="width of rims differs between 'A' and 'C'"):

@@ -2,7 +2,7 @@ import json
 import re
 
 from score_factories import MODELS_QUICK as QUICK
-from score_factories import model, score_row
+from score_factories import both_empty, model, score_row
 from score_factories import model_rows as rows
 
 from medseg.evaluation.as_json import json_text
@@ -54,6 +54,21 @@ def test_cases_that_a_model_lacks_are_told_first():
     assert "Cases that a model has no scores of are in no comparison with it" in page
     assert '<td class="text">c0, c1</td>' in page
     assert page.index("c0, c1") < page.index("<h2>Differences</h2>")
+
+
+def test_false_positives_without_a_counterpart_are_told_first():
+    """A draws what is not there in two cases of five, B rightly draws nothing: no difference holds that."""
+    sick = [score_row(f"c{n}", "one", 0.8) for n in range(3)]
+    one = [*sick, score_row("c3", "one", 0.0), score_row("c4", "one", 0.0)]
+    other = [*sick, both_empty("c3", "one"), both_empty("c4", "one")]
+    found = compared(model("A", one, ("one",)), model("B", other, ("one",)))
+    page = comparison_page(found)
+    assert "False positives are in no difference where the other model rightly drew nothing" in page
+    row = '<td class="text">A</td><td class="text">one</td><td class="text">2</td><td class="text">c3, c4</td>'
+    assert page.count(row) == 1
+    assert page.index(row) < page.index("<h2>Differences</h2>")
+    assert [row["left out"] for row in console_rows(found)] == [2, 2]
+    assert "False positives are in" not in comparison_page(compared())
 
 
 def test_one_patient_is_too_few():

@@ -29,6 +29,16 @@ def test_equal_models_share_their_ranks():
     assert found.shares.tolist() == [[0.5, 0.5], [0.5, 0.5]]
 
 
+@pytest.mark.parametrize("patients", [20, 33, 64])
+def test_equal_models_share_their_ranks_whatever_the_order_of_sums(patients):
+    scores = np.random.default_rng(0).uniform(size=patients)
+    found = ranking(("a", "b", "c"), np.stack([scores, scores, scores - 0.1]), FEW)
+    assert found.ranks.tolist() == [1.5, 1.5, 3]
+    assert found.shares == pytest.approx(np.array([[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]))
+    turned = ranking(("a", "b"), np.stack([scores, scores[::-1]]), FEW)
+    assert turned.ranks.tolist() == [1.5, 1.5]
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_each_model_takes_one_rank_and_each_rank_one_model(seed):
     values = np.random.default_rng(seed).integers(0, 4, (4, 7)).astype(float)

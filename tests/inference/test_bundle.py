@@ -5,9 +5,10 @@ import json
 import pytest
 import safetensors.torch
 import torch
-from factories import bundle, full_disk, geometry
+from factories import bundle, full_disk, geometry, run_config
 from torch import nn
 
+from medseg.config.load import dump_config
 from medseg.core.errors import BundleError, OutputError
 from medseg.inference.bundle import BundleRecords, TrainingFacts, output_channels, read_bundle, write_bundle
 from medseg.inference.bundle_files import load_weights, write_weights
@@ -79,6 +80,15 @@ def test_a_weight_of_two_names_is_written_under_both(tmp_path):
 def test_weights_of_another_network_are_refused(tmp_path):
     write_bundle(tmp_path / "bundle", bundle(), RECORDS)
     safetensors.torch.save_file({"encoder": torch.zeros(3)}, tmp_path / "bundle" / "model.safetensors")
+    with pytest.raises(BundleError, match="weights belong to another network"):
+        read_bundle(tmp_path / "bundle")
+
+
+def test_a_network_that_is_larger_than_any_memory_is_never_made(tmp_path):
+    write_bundle(tmp_path / "bundle", bundle(), RECORDS)
+    network = {"name": "unet", "dims": 3, "features": (200_000, 200_000), "kernels": ((3, 3, 3),) * 2}
+    config = run_config(network=network | {"strides": ((1, 1, 1), (2, 2, 2))})
+    (tmp_path / "bundle" / "config.yaml").write_text(dump_config(config))
     with pytest.raises(BundleError, match="weights belong to another network"):
         read_bundle(tmp_path / "bundle")
 

@@ -14,6 +14,7 @@ from medseg.core.errors import InputError
 from medseg.core.geometry import Geometry
 from medseg.core.messages import hush_mlflow
 from medseg.core.volume import Volume
+from medseg.inference.calibration import Calibration
 from medseg.inference.ensemble import ensemble
 from medseg.inference.export_forms import ExportForm, write_network
 from medseg.inference.export_monai import write_monai_config
@@ -119,6 +120,13 @@ def test_names_are_never_taken_for_code(tmp_path):
             "cannot leave one axis as it is",
         ),
         (lambda: bundle(preprocessing={"orientation": "kji"}), "cannot reorder a file's own axes"),
+        (
+            lambda: replace(
+                bundle(labels={"structures": [{"name": "one", "value": 1}], "overlapping": True}),
+                calibration=Calibration(thresholds={"one": 0.3}),
+            ),
+            "has one threshold, 0.5, this model has others",
+        ),
     ],
 )
 def test_what_monai_has_no_words_for_is_refused(tmp_path, made, sentence):

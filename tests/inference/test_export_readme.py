@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from factories import bundle
 
@@ -68,6 +69,18 @@ def test_thresholds_and_several_networks_are_told():
     facts = model_facts(ensemble([one, one]), ExportForm.OPENVINO, ["members/0", "members/1"])
     assert facts["networks"][1]["files"] == ["members/1/model.xml", "members/1/model.bin"]
     assert facts["outputs"]["thresholds"] == {"one": 0.5, "two": 0.3}
+    assert "compute the\nprobabilities of each" in text
+    (line,) = re.findall(r"classes = (.*)", text)
+    logits = np.array([0.1, -0.1, -0.8, -0.9]).reshape(1, 2, 2, 1, 1)
+    assert eval(line, {"logits": logits, "np": np}).tolist() == [[[[[True]], [[False]]], [[[True]], [[False]]]]]  # noqa: S307
+
+
+def test_a_model_that_averages_logits_says_so():
+    one = bundle(inference={"average": "logits"}, preprocessing=PREPROCESSING | {"resampling": "nnunet"})
+    text = readme(ensemble([one, one]), ExportForm.OPENVINO, ["members/0", "members/1"], [])
+    assert "compute the\nlogits of each" in text
+    assert "Logits of windows are blended" in text
+    assert "more than 3 times as coarse as the finest, before it or else after it, take the nearest slice. Clip" in text
 
 
 @pytest.mark.parametrize(

@@ -148,3 +148,13 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch, place):
     with pytest.raises(BundleError, match="is missing or damaged, or holds more than tensors"):
         read_checkpoint(tmp_path / "fold_0" / "checkpoint_final.pth")
     assert not (tmp_path / "harmed").exists()
+
+
+def test_weights_that_repeat_one_number_take_no_memory(tmp_path):
+    """A view that repeats one number has any shape, in a file of a few bytes."""
+    plan, described = models.configuration(3, channels=1), models.description(("T1",))
+    content = models.checkpoint(models.peer(plan, described), "c", range(3))
+    weights = content["network_weights"]
+    content["network_weights"] = {name: torch.zeros(1).expand(one.shape) for name, one in weights.items()}
+    with pytest.raises(BundleError, match="the weights are not those of the network"):
+        loaded(tmp_path, plan, described, content)

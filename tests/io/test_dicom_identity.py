@@ -12,6 +12,7 @@ from medseg.io.dicom_identity import FileIdentity, read_file_identity
 
 GRID = Grid(slices=1)
 STUDY, INSTANCE = NEEDED[0x0020000D][1].decode(), NEEDED[0x00080018][1].decode()
+KIND = NEEDED[0x00080016][1].decode()
 
 
 def test_study_and_instance_of_a_file(tmp_path):
@@ -19,7 +20,8 @@ def test_study_and_instance_of_a_file(tmp_path):
     path = tmp_path / "a"
     write_file(path, dataset)
     identity = read_file_identity(path)
-    assert identity == FileIdentity(dataset.StudyInstanceUID, dataset.SOPInstanceUID, path.stat().st_size)
+    size, kind = path.stat().st_size, dataset.SOPClassUID
+    assert identity == FileIdentity(dataset.StudyInstanceUID, dataset.SOPInstanceUID, size, kind)
     assert dataset.StudyInstanceUID not in repr(identity)
 
 
@@ -53,7 +55,7 @@ def test_a_file_that_is_cut_off_is_never_taken_for_anothers(tmp_path):
             with pytest.raises(ReadError):
                 read_file_identity(path)
         else:
-            assert read_file_identity(path) == FileIdentity(STUDY, INSTANCE, length)
+            assert read_file_identity(path) == FileIdentity(STUDY, INSTANCE, length, KIND)
 
 
 def test_a_file_that_is_not_there_is_told_without_its_name(tmp_path):

@@ -229,7 +229,7 @@ def test_port_that_is_taken(tmp_path):
 
 def test_without_pynetdicom_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynetdicom", None)
-    with pytest.raises(InputError, match=r"pip install medseg\[pacs\]"):
+    with pytest.raises(InputError, match=r"pip install 'medseg\[pacs\]'"):
         echo(Destination("127.0.0.1", 104, "PEER"))
 
 

@@ -165,6 +165,34 @@ class TestRefusing:
         with pytest.raises(GeometryError, match=r"a\.nii: its orientation \(qform\) cannot be understood"):
             read_volume(tmp_path / "a.nii")
 
+    @pytest.mark.parametrize(
+        ("offset", "values"),
+        [
+            (76, [0.0]),  # qfac, which ITK wrote as 0 for years
+            (80, [-2.0]),
+            (256, [3.0, 3.0, 3.0]),
+        ],
+    )
+    def test_a_sound_sform_counts_whatever_the_qform_is(self, tmp_path, offset, values):
+        made = image()
+        made.set_sform(geometry(SHAPE).affine, code=1)
+        made.set_qform(geometry(SHAPE).affine, code=1)
+        content = bytearray(saved(tmp_path, made).read_bytes())
+        content[offset : offset + 4 * len(values)] = np.array(values, "<f4").tobytes()
+        (tmp_path / "a.nii").write_bytes(content)
+        assert read_volume(tmp_path / "a.nii").geometry.is_close(geometry(SHAPE))
+
+    @pytest.mark.parametrize(("offset", "value"), [(76, 0.0), (80, -1.0)])
+    def test_a_qform_alone_is_repaired_as_the_format_says(self, tmp_path, offset, value):
+        made = image()
+        made.set_sform(None, code=0)
+        made.set_qform(geometry(SHAPE).affine, code=1)
+        content = bytearray(saved(tmp_path, made).read_bytes())
+        sign = np.frombuffer(content, "<f4", 1, offset)[0] if offset > 76 else 1.0
+        content[offset : offset + 4] = np.array([value * sign], "<f4").tobytes()
+        (tmp_path / "a.nii").write_bytes(content)
+        assert read_volume(tmp_path / "a.nii").geometry.is_close(geometry(SHAPE))
+
     @pytest.mark.parametrize("kept", [60, 200, 400])
     def test_truncated_gzip(self, tmp_path, kept):
         voxels = np.random.default_rng(0).integers(0, 1000, (20, 20, 20)).astype(np.int16)

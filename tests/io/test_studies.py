@@ -19,6 +19,7 @@ from dicom_factories import (
 )
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    CTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -183,7 +184,12 @@ def test_object_without_series_and_pixels_is_another_file(tmp_path):
     dataset = other_object("SR", series_datasets(SMALL, voxels(SMALL))[0])
     dataset.SeriesInstanceUID = ""
     write_files(tmp_path, [dataset])
-    assert find_series(tmp_path).other_files == 1
+    found = find_series(tmp_path)
+    assert (found.other_files, found.without_series, found.unreadable) == (1, 1, 0)
+    dataset.SOPClassUID = CTImageStorage  # of which nobody knows whether it was cut off before its pixels
+    write_files(tmp_path, [dataset])
+    found = find_series(tmp_path)
+    assert (found.other_files, found.without_series, found.unreadable) == (1, 0, 0)
 
 
 def test_same_series_uid_in_two_studies_is_two_series(tmp_path):

@@ -89,3 +89,8 @@ def test_every_name_is_there_and_documented():
 
 def test_no_name_is_hidden_by_a_module():
     assert set(medseg.metrics._HOMES.values()).isdisjoint(medseg.metrics._HOMES)
+
+
+def test_the_spacing_may_be_an_array():
+    one, other = pair()
+    assert repr(score_arrays(one, other, np.array([1.0, 1.5, 2.0]))) == repr(score_arrays(one, other, (1.0, 1.5, 2.0)))

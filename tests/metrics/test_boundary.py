@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from medseg.core.errors import GeometryError
 from medseg.metrics.boundary import boundary_iou, rim
+from medseg.metrics.surface import SLACK
 
 PIXELS = (1.0, 1.0, 1.0)
 
@@ -35,7 +36,7 @@ def by_distance_transform(mask, spacing, width):
     """The definition: the distance of each voxel to the nearest one outside."""
     inside = np.pad(mask, [(int(n > 1),) * 2 for n in mask.shape])
     depth = ndimage.distance_transform_edt(inside, sampling=spacing)
-    return mask & (depth <= width)[tuple(slice(int(n > 1), int(n > 1) + n) for n in mask.shape)]
+    return mask & (depth <= width * SLACK)[tuple(slice(int(n > 1), int(n > 1) + n) for n in mask.shape)]
 
 
 @given(
@@ -72,3 +73,11 @@ def test_missing_sides():
 def test_other_shapes_are_refused():
     with pytest.raises(GeometryError, match="different shapes"):
         boundary_iou(np.ones((3, 3, 3), bool), np.ones((3, 3, 4), bool), PIXELS, 1)
+
+
+def test_rims_do_not_hang_on_the_last_bits_of_the_spacing():
+    box = np.zeros((16, 16, 16), bool)
+    box[2:14, 2:14, 2:14] = True
+    for side in (np.nextafter(1, 0), 1.0, 1.00000002):
+        assert rim(box, (side, side, side), 2.0).sum() == 12**3 - 8**3
+        assert rim(box[:, :, :9], (side, side, side), 2.0).sum() == 12 * 12 * 7 - 8 * 8 * 3

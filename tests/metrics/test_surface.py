@@ -66,3 +66,13 @@ def test_shifted_box_is_known():
 def test_masks_of_other_shapes_are_refused():
     with pytest.raises(GeometryError, match=r"different shapes: \(2, 2, 2\) and \(2, 2, 3\)"):
         surface_distances(np.ones((2, 2, 2), bool), np.ones((2, 2, 3), bool), (1.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("side", [1.00000002, 0.8, 0.6])
+def test_a_shift_of_one_voxel_is_within_a_tolerance_of_one_voxel(side):
+    """Grids in 32 bits have sides of 1.00000002 mm, and sums of decimals are off by a bit."""
+    box = np.zeros((14, 14, 14), bool)
+    box[2:8, 2:8, 2:8] = True
+    distances = surface_distances(box, np.roll(box, 3, axis=0), (side, side, side))
+    assert nsd(distances, 3 * round(side, 1)) == 1
+    assert nsd(distances, 2.9 * side) < 1

@@ -352,6 +352,14 @@ def test_what_was_drawn_is_measured_on_both_sides(study, tmp_path):
     assert (float(missing["volume"]), missing["mean"]) == (0, "")
 
 
+def test_measurements_of_an_earlier_evaluation_do_not_stay(study, tmp_path):
+    data, predicted = study
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "measurements.csv").write_text("of another evaluation")
+    evaluate(predicted, data, tmp_path / "out", QUICK)
+    assert not (tmp_path / "out" / "measurements.csv").exists()
+
+
 def test_measurements_need_images(study, tmp_path):
     data, predicted = study
     with pytest.raises(InputError, match="measurements need the images; name the data set"):

@@ -16,6 +16,7 @@ from dicom_factories import series_datasets, voxels, write_files
 from orthanc_server import TITLE, free_port, running_orthanc
 
 from medseg.batch import session
+from medseg.batch.manifest import read_manifest
 from medseg.batch.outputs import ResultForm
 from medseg.batch.records import Status
 from medseg.batch.session import BatchOptions
@@ -75,11 +76,11 @@ def options(tmp_path):
 
 
 @contextlib.contextmanager
-def listening(tmp_path: Path, options: BatchOptions, back):
+def listening(tmp_path: Path, options: BatchOptions, back, quiet_s=0.5):
     """A node that listens in a thread; gives its notes and, in the end, its run."""
     stop, notes, runs = threading.Event(), Notes(), []
     node = NodeSettings("NODE", 0, ("MEDSEG", TITLE))
-    wanted = ListenOptions(node, back, quiet_s=0.5)
+    wanted = ListenOptions(node, back, quiet_s)
     if not (tmp_path / "model").exists():
         write_model(tmp_path / "model")
 
@@ -121,6 +122,23 @@ def test_results_go_back_to_the_pacs_that_sent_the_study(tmp_path, options):
         assert orthanc.ask("/statistics")["CountStudies"] == 1
     assert notes.texts[0].startswith("NODE listens on 127.0.0.1:")
     assert len(notes.texts) == 1
+
+
+def test_a_pacs_that_sends_on_what_it_stores_makes_no_second_round(tmp_path, options, monkeypatch):
+    sent, send = [], pipeline.send_objects
+    monkeypatch.setattr(pipeline, "send_objects", lambda paths, **more: sent.append(paths) or send(paths, **more))
+    with running_orthanc(folder(tmp_path / "orthanc")) as orthanc:
+        pacs = Destination("127.0.0.1", orthanc.dicom_port, TITLE)
+        assert all(one.stored for one in send_objects(write_study(tmp_path / "in"), pacs, ONCE))
+        with listening(tmp_path, options, pacs, quiet_s=1.5) as (notes, _):
+            modality = {"AET": "NODE", "Host": "127.0.0.1", "Port": notes.port()}
+            orthanc.ask("/modalities/medseg", modality, "PUT")
+            for _ in range(2):
+                orthanc.ask("/modalities/medseg/store", {"Resources": orthanc.ask("/studies")})
+                wait_for(lambda: sent and not in_spool(tmp_path))
+    with read_manifest(tmp_path / "out") as manifest:
+        (row,) = manifest.rows()
+    assert (len(sent), row.attempts, row.result.status) == (1, 1, Status.DONE)
 
 
 def test_results_go_to_a_dicomweb_server(tmp_path, options):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +15,13 @@ from fold_runs import confident, said_run
 from notes import Notes
 
 from medseg.core.errors import InputError
+from medseg.data.layouts import open_dataset
 from medseg.evaluation.intervals import Bootstrap
 from medseg.inference.bundle import read_bundle
 from medseg.io.formats import read_label_map
+from medseg.pipelines import run_pair
 from medseg.pipelines.compare import CompareOptions, are_runs
+from medseg.pipelines.run_pair import RunPair, read_run
 from medseg.pipelines.select import compare_runs
 
 PATIENTS = {f"c{number}": f"p{number}" for number in range(6)}
@@ -84,6 +89,18 @@ def test_the_bundle_of_two_holds_the_networks_of_both(runs, tmp_path):
     assert model.config.postprocessing is not None
     scores = json.loads((tmp_path / "model" / "scores.json").read_text())
     assert {row["case"] for row in scores["out_of_fold"]} == set(PATIENTS)
+
+
+def test_what_either_run_trained_on_was_not_kept_aside(runs, manifest, monkeypatch, tmp_path):
+    one, other = (read_run(run, run.name) for run in runs[:2])
+    cases = one.folds.cases
+    other = replace(other, folds=replace(other.folds, test=(cases[0], "c9")))
+    pair = RunPair((one, other), one.scores, open_dataset(manifest), SimpleNamespace(thresholds={}), 1.0)
+    origins = []
+    monkeypatch.setattr(run_pair, "write_joint", lambda *parts: origins.append(parts[-1]))
+    pair.write(tmp_path / "model")
+    assert origins[0].split.test == ("c9",)
+    assert set(origins[0].split.training) == set(cases)
 
 
 def test_the_bundle_of_one_is_its_own(runs, copies, tmp_path):

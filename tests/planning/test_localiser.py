@@ -83,6 +83,11 @@ def test_images_that_are_one_patch_gain_nothing_and_the_plan_says_so():
     assert not any("saves nothing" in note for note in planned(measured(**CT)).notes)
 
 
+def test_the_voxels_of_a_microscope_have_a_size():
+    section = planned(measured((512, 512, 100), (0.0002, 0.0002, 0.001))).config.localiser
+    assert 0.0004 <= min(section.spacing) < 0.01
+
+
 def test_pictures_are_refused():
     flat = measured((640, 480, 1), (1.0, 1.0, 1.0), unit=LengthUnit.PIXEL)
     with pytest.raises(ConfigError, match="a localiser needs images in millimetres; plan without --localiser"):

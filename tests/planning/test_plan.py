@@ -197,3 +197,25 @@ def test_the_residual_encoder_l_is_planned_for_a_larger_gpu_than_m():
 def test_air_is_skipped_where_no_structure_lies_in_it(air_is_background, unit):
     config = plan_for(measured(air_is_background=air_is_background, unit=unit)).config
     assert config.inference.skip_air is (air_is_background and unit is LengthUnit.MM)
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "last"),
+    [
+        ((256, 256, 1), (1.8, 1.8, 1.0), "S"),
+        ((1, 256, 256), (1.0, 1.0, 1.0), "R"),
+        ((256, 1, 256), (1.0, 3.0, 1.0), "A"),
+        ((64, 64, 20), (1.0, 1.0, 4.0), "S"),
+        ((20, 64, 64), (4.0, 1.0, 1.0), "R"),
+    ],
+)
+def test_slices_lie_across_the_flat_or_the_coarsest_axis(shape, spacing, last):
+    config = plan_for(measured(shape, spacing), dims=2).config
+    assert config.preprocessing.orientation[2] == last
+    assert min(config.sampling.patch[:2]) >= 32
+    assert config.sampling.patch[2] == 1
+
+
+def test_the_voxels_of_a_microscope_keep_their_size():
+    config = plan_for(measured(spacing=(0.00025, 0.00025, 0.0012346))).config
+    assert config.preprocessing.spacing == (0.00025, 0.00025, 0.001235)

@@ -320,7 +320,7 @@ def test_who_may_only_read_verifies_and_is_told_when_writing(tmp_path, postgres)
 
 def test_without_psycopg_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(InputError, match=r"needs psycopg; run `pip install medseg\[postgres\]`"):
+    with pytest.raises(InputError, match=r"needs psycopg; run `pip install 'medseg\[postgres\]'`"):
         open_store(tmp_path, KEY, "postgresql://me@host/reviews")
 
 
