@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from record import record, table
 
 from medseg.config.load import load_config
@@ -196,7 +195,7 @@ def _score(predictor: Predictor, case: Case, scheme: LabelScheme) -> Score:
 def _steps(run: Path) -> str:
     """Optimizer steps of a run, and before them those of its localiser."""
     folders = [folder for folder in (run / LOCALISER, run) if (folder / "last.pt").exists()]
-    counters = [read_checkpoint(folder / "last.pt", torch.device("cpu"))["counters"] for folder in folders]
+    counters = [read_checkpoint(folder / "last.pt")["counters"] for folder in folders]
     return " + ".join(str(one["step"]) for one in counters)
 
 

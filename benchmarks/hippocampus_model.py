@@ -6,8 +6,6 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from medseg.data.layouts import open_dataset
 from medseg.evaluation.result import Evaluation
 from medseg.pipelines.evaluate import evaluate
@@ -39,7 +37,7 @@ def train_on_fold(data: Path, folder: Path, dims: int, budget: str) -> Trained:
     run = folder / name / "run"
     where = [f"data.folder={data}", f"data.split.file={folder / 'split.json'}"]
     result = train(read_run_config(CONFIGS / f"{name}.yaml", where, budget), run, resume=True)
-    counters = read_checkpoint(run / "last.pt", torch.device("cpu"))["counters"]
+    counters = read_checkpoint(run / "last.pt")["counters"]
     return Trained(result.bundle, counters["elapsed_s"] / 60, counters["step"])
 
 

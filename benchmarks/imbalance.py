@@ -20,7 +20,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from record import record, table
 from side_by_side import side_by_side, threads_each
 
@@ -153,7 +152,7 @@ def _score(task: _Task) -> Score:
     file = run.with_suffix(".json")
     if not file.exists():
         result = train(_config(arguments, row, seed), run, resume=True)
-        steps = read_checkpoint(run / "last.pt", torch.device("cpu"))["counters"]["step"]
+        steps = read_checkpoint(run / "last.pt")["counters"]["step"]
         score = _on_test_cases(result.bundle, steps, arguments)
         file.write_text(json.dumps(asdict(score)), encoding="utf-8")
         shutil.rmtree(run / "prepared")

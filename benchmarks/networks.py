@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
 from record import record, table
 
 from medseg.config.networks import NetworkChoice
@@ -56,7 +55,7 @@ def _row(arguments: argparse.Namespace, network: NetworkChoice) -> dict[str, obj
 def _costs(config: RunConfig, run: Path) -> dict[str, object]:
     outputs = output_channels(label_scheme(config.labels))
     size = planned_size(config.network, config.sampling.patch, len(config.channels), outputs)
-    counters = read_checkpoint(run / "last.pt", torch.device("cpu"))["counters"]
+    counters = read_checkpoint(run / "last.pt")["counters"]
     return {
         "features": config.network.width,
         "patch": "x".join(map(str, config.sampling.patch)),

@@ -69,7 +69,7 @@ def _medseg(options: argparse.Namespace, dataset: Dataset, test: list[str]) -> s
         "inference.mirror=true",
     ]
     result = train(read_run_config(CONFIG, where, options.budget), folder / "run")
-    counters = read_checkpoint(folder / "run" / "last.pt", torch.device("cpu"))["counters"]
+    counters = read_checkpoint(folder / "run" / "last.pt")["counters"]
     predict(result.bundle, [_image(dataset, case) for case in test], folder / "predictions")
     return f"medseg 3D, {counters['elapsed_s'] / 60:.1f} min, {counters['step']} steps"
 

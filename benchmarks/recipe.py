@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from fold_scores import interval, write_split
 from record import record, table
 
@@ -100,7 +99,7 @@ def _scores(options: argparse.Namespace, change: Change, split: Path) -> tuple[i
     if not kept.exists():
         where = [f"data.folder={options.data}", f"data.split.file={split}", *change.settings]
         result = train(read_run_config(CONFIG, where, options.budget), folder / "run", resume=True)
-        steps = read_checkpoint(folder / "run" / "last.pt", torch.device("cpu"))["counters"]["step"]
+        steps = read_checkpoint(folder / "run" / "last.pt")["counters"]["step"]
         write_text(kept, json.dumps({"steps": steps, "scores": _case_means(result)}))
     found = json.loads(kept.read_text(encoding="utf-8"))
     return found["steps"], found["scores"]

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from record import record, table
 from side_by_side import side_by_side, threads_each
@@ -258,7 +257,7 @@ def _said(
 
 
 def _steps(run: Path) -> int:
-    return int(read_checkpoint(run / "last.pt", torch.device("cpu"))["counters"]["step"])
+    return int(read_checkpoint(run / "last.pt")["counters"]["step"])
 
 
 def _interval(values: NDArray[np.float64]) -> str:

@@ -303,7 +303,7 @@ def model_digest(bundle: Path) -> str:
 
 def damaged_files(inventory: Inventory) -> str:
     """Why a study cannot be done whose files, all DICOM, were looked at; empty if they are whole."""
-    damaged = inventory.unreadable + inventory.other_files - inventory.without_series
+    damaged = inventory.unreadable + inventory.other_files - inventory.derived
     return f"{damaged} of its files are damaged, so slices may be missing" if damaged else ""
 
 

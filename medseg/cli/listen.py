@@ -87,7 +87,7 @@ def listen(
     from medseg.pipelines.listen import ListenOptions
     from medseg.pipelines.listen import listen as run_listen
 
-    _check_together(send_to, (token, certificate, ca))
+    _check_together(send_to, token, certificate, ca)
     tls = TlsFiles(certificate, private_key, ca) if certificate or private_key else None
     node_limits = NodeLimits(object_limit * _GIB, rate_limit)
     node = NodeSettings(ae_title, port, tuple(allow or ()), host, allow_any, tls, node_limits)
@@ -105,13 +105,12 @@ def listen(
     tell_run(run, output, batch_options, as_json=as_json)
 
 
-def _check_together(send_to: str | None, files: tuple[Path | None, Path | None, Path | None]) -> None:
+def _check_together(send_to: str | None, token: Path | None, certificate: Path | None, ca: Path | None) -> None:
     """Refuse what would be ignored, which may be taken for safe.
 
     Raises:
         InputError: If authorities are named but no connection is encrypted, or a token that nobody asks for.
     """
-    token, certificate, ca = files
     if ca is not None and certificate is None and send_to is None:
         raise InputError("--ca alone encrypts nothing; add --certificate and --private-key, or --send-to")
     if token is not None and not _is_url(send_to or ""):

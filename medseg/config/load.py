@@ -25,6 +25,7 @@ from .selection import SelectionSection
 _LARGEST_FILE = 1_000_000
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 200
+_SHOWN.maxlevel = 2
 _PROFILES = files(__package__).joinpath("profiles")
 _Model = TypeVar("_Model", bound=BaseModel)
 

@@ -41,7 +41,7 @@ def measurement_rows(pairs: Sequence[Pair], scheme: LabelScheme, progress: Progr
     rows: list[dict[str, Cell]] = []
     for pair in pairs:
         try:
-            rows += list(_rows(pair, scheme))
+            rows += list(_rows(pair, scheme))  # all or none: the second side may fail after the first
         except MedsegError as error:
             progress.note(f"{pair.case}: not measured, {error}")
         progress.advance()

@@ -117,7 +117,7 @@ def segment_descriptions(
 
 
 def tracking_uid(header: ResultHeader, name: str) -> str:
-    """Tracking UID of a segment, which a report of it repeats (PS3.3 section C.8.20.4.2)."""
+    """Tracking UID of a segment, which a report of it repeats (PS3.3 section C.8.20.4)."""
     return derived_uid(f"{header.instance_uid} {name}")
 
 

@@ -69,14 +69,14 @@ class Inventory:
         other_files: Files that are not DICOM, DICOMDIRs, DICOM objects that have neither a series nor pixels, and links
             and devices, which are not followed.
         unreadable: DICOM files that are damaged, and folders that may not be listed.
-        without_series: How many of the other files say that they are outlines, reports and the like; the rest may be
+        derived: How many of the other files say that they are outlines, reports and the like; the rest may be
             images that were cut off.
     """
 
     series: tuple[Series, ...]
     other_files: int
     unreadable: int
-    without_series: int = 0
+    derived: int = 0
 
 
 def find_series(folder: Path, progress: Progress = SILENT, *, fill_gaps: bool = False) -> Inventory:
@@ -94,12 +94,12 @@ def find_series(folder: Path, progress: Progress = SILENT, *, fill_gaps: bool = 
     found = sort_series(listing.files, progress, fill_gaps=fill_gaps)
     shut = sum(number for reason, number in listing.passed.items() if reason in UNREAD)
     others = found.other_files + listing.passed.total() - shut
-    return Inventory(found.series, others, found.unreadable + shut, found.without_series)
+    return Inventory(found.series, others, found.unreadable + shut, found.derived)
 
 
 def sort_series(paths: Sequence[Path], progress: Progress = SILENT, *, fill_gaps: bool = False) -> Inventory:
     """The DICOM series that files make; as ``find_series``."""
-    other_files = unreadable = without_series = 0
+    other_files = unreadable = derived = 0
     progress.start("reading DICOM headers", len(paths))
     groups: dict[tuple[str, str, str], list[Instance]] = {}
     for path in paths:
@@ -111,12 +111,12 @@ def sort_series(paths: Sequence[Path], progress: Progress = SILENT, *, fill_gaps
             continue
         if instance is None or not instance.identity.uid:
             other_files += 1
-            without_series += instance is not None and _is_derived(path)
+            derived += instance is not None and _is_derived(path)
             continue
         one = instance.identity
         groups.setdefault((one.study_uid, one.uid, one.modality), []).append(instance)
     found = sorted((_series(group, fill_gaps=fill_gaps) for group in groups.values()), key=_sort_key)
-    return Inventory(tuple(found), other_files, unreadable, without_series)
+    return Inventory(tuple(found), other_files, unreadable, derived)
 
 
 def _sort_key(series: Series) -> tuple[str, str, str]:

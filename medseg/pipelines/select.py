@@ -66,9 +66,11 @@ class Selection:
         behind = following.behind
         if behind is None or math.isnan(behind.interval.low):
             return f"{best.name} is best: mean Dice {share(best.dice.value)}"
-        doubt = " which may be chance," if behind.interval.high >= 0 else ""
-        if behind.interval.low > 0:
+        doubt = ""
+        if behind.interval.low > 0:  # the means are of other cases where only one of them has a score
             doubt = " though ahead in the cases that both have a score of,"
+        elif behind.interval.high >= 0:
+            doubt = " which may be chance,"
         return (
             f"{best.name} is best: mean Dice {share(best.dice.value)} with {best.networks} networks; {following.name}, "
             f"with {following.networks}, is next:{doubt} {share(behind.difference)} "

@@ -17,7 +17,6 @@ from medseg.inference.tensor_file import read_torch_file
 
 from .ema import AveragedNetwork
 
-_CPU = torch.device("cpu")
 CHECKPOINT = "last.pt"
 """The state after the last epoch, in the run's folder."""
 
@@ -101,17 +100,17 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
         partial.write_bytes(buffer.getbuffer())
 
 
-def read_checkpoint(path: Path, device: torch.device = _CPU) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read what ``write_checkpoint`` wrote; code in the file is never run.
 
-    ``TrainState.restore`` wants it on the CPU: weights go to where the network is, but AdamW keeps its counters where
+    It comes to the CPU: weights go to where the network is, but AdamW keeps its counters where
     they come from, and on a GPU each step would wait for them.
 
     Raises:
         BundleError: If the file is missing or damaged.
     """
     try:
-        content: dict[str, Any] = read_torch_file(path, device)
+        content: dict[str, Any] = read_torch_file(path, torch.device("cpu"))
     except BundleError as error:
         raise BundleError(f"checkpoint {path.name} is missing or damaged; start the run anew or restore it") from error
     return content

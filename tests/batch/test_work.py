@@ -408,5 +408,5 @@ def test_what_the_mean_does_not_hold_is_not_flagged(tmp_path):
 
 def test_only_files_that_may_be_slices_make_a_study_damaged():
     """A whole object without series and pixels, such as a report whose UIDs a cleaner emptied, may not."""
-    assert damaged_files(Inventory((), other_files=1, unreadable=0, without_series=1)) == ""
-    assert damaged_files(Inventory((), other_files=2, unreadable=1, without_series=1)).startswith("2 of its files are")
+    assert damaged_files(Inventory((), other_files=1, unreadable=0, derived=1)) == ""
+    assert damaged_files(Inventory((), other_files=2, unreadable=1, derived=1)).startswith("2 of its files are")

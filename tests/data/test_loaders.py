@@ -32,6 +32,14 @@ def images(plan: BatchPlan, epoch=0) -> torch.Tensor:
     return torch.cat([batch.image for batch in batches])
 
 
+def test_beginning_an_epoch_draws_nothing_from_the_networks_random_numbers():
+    """Or a run with dropout would go on otherwise than if it had not been interrupted."""
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    images(BatchPlan(batch=2, steps=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_an_epoch_has_its_steps():
     plan = BatchPlan(batch=2, steps=3)
     assert len(loader(plan)) == 3

@@ -180,16 +180,16 @@ def test_images_whose_uids_were_emptied_are_told_apart_by_folder(tmp_path):
     assert read_series(one).geometry.shape == (9, 7, 3)
 
 
-def test_object_without_series_and_pixels_is_another_file(tmp_path):
+def test_object_derived_and_pixels_is_another_file(tmp_path):
     dataset = other_object("SR", series_datasets(SMALL, voxels(SMALL))[0])
     dataset.SeriesInstanceUID = ""
     write_files(tmp_path, [dataset])
     found = find_series(tmp_path)
-    assert (found.other_files, found.without_series, found.unreadable) == (1, 1, 0)
+    assert (found.other_files, found.derived, found.unreadable) == (1, 1, 0)
     dataset.SOPClassUID = CTImageStorage  # of which nobody knows whether it was cut off before its pixels
     write_files(tmp_path, [dataset])
     found = find_series(tmp_path)
-    assert (found.other_files, found.without_series, found.unreadable) == (1, 0, 0)
+    assert (found.other_files, found.derived, found.unreadable) == (1, 0, 0)
 
 
 def test_same_series_uid_in_two_studies_is_two_series(tmp_path):

@@ -149,7 +149,7 @@ def test_no_patient_is_on_both_sides_of_a_fold(whole):
 
 def test_the_weights_of_the_last_step_are_kept_whatever_did_best_on_held_out_cases(whole):
     fold = whole[0] / "fold-1"
-    last = read_checkpoint(fold / "last.pt", torch.device("cpu"))["average"]
+    last = read_checkpoint(fold / "last.pt")["average"]
     kept = read_bundle(fold / "bundle").members[0].network.state_dict()
     assert all(torch.equal(kept[name], weight) for name, weight in last.items())
 

@@ -294,7 +294,7 @@ def test_each_fold_has_a_localiser_of_its_own_cases(cases, tmp_path):
     assert len(joint.members) == 2
     assert joint.config.localiser.margin_mm == max(one.config.localiser.margin_mm for one in models)
     assert torch.equal(*(next(one.localiser.network.parameters()) for one in (joint, models[0])))
-    last = read_checkpoint(folds[0] / "localiser" / "last.pt", torch.device("cpu"))["average"]
+    last = read_checkpoint(folds[0] / "localiser" / "last.pt")["average"]
     kept = models[0].localiser.network.state_dict()
     assert all(torch.equal(kept[name], last[name]) for name in kept), "held-out cases choose nothing"
     assert done.evaluation is not None

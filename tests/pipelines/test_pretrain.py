@@ -137,7 +137,7 @@ def test_a_resumed_run_keeps_its_paces_without_the_model(cases, source, tmp_path
     train(settings, tmp_path / "whole")
     train(small_config(cases, epochs=2, **init(source, **changes)), tmp_path / "cut")
     source.rename(tmp_path / "gone")
-    last = read_checkpoint(tmp_path / "cut" / "last.pt", CPU)
+    last = read_checkpoint(tmp_path / "cut" / "last.pt")
     assert last["counters"]["epoch"] == 2
     train(settings, tmp_path / "cut", resume=True)
     before, after = load_file(tmp_path / "gone" / "model.safetensors"), weights(tmp_path / "cut")

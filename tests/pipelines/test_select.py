@@ -91,6 +91,22 @@ def test_the_bundle_of_two_holds_the_networks_of_both(runs, tmp_path):
     assert {row["case"] for row in scores["out_of_fold"]} == set(PATIENTS)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (-0.2, -0.1, "is next: "),
+        (-0.2, 0.1, "is next: which may be chance, "),
+        (0.1, 0.2, "is next: though ahead in the cases that both have a score of, "),
+    ],
+)
+def test_a_verdict_says_what_the_paired_cases_say(runs, tmp_path, low, high, said):
+    found = compare_runs(runs[:2], tmp_path / "out", QUICK)
+    best, following, *others = found.choices
+    interval = replace(following.behind.interval, low=low, high=high)
+    following = replace(following, behind=replace(following.behind, interval=interval))
+    assert said in replace(found, choices=(best, following, *others)).verdict()
+
+
 def test_what_either_run_trained_on_was_not_kept_aside(runs, manifest, monkeypatch, tmp_path):
     one, other = (read_run(run, run.name) for run in runs[:2])
     cases = one.folds.cases

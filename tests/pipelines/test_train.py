@@ -160,7 +160,7 @@ def test_without_validation_cases_the_last_weights_are_kept(cases, tmp_path):
     notes = Notes()
     result = train(small_config(cases, data=everybody), tmp_path / "run", progress=notes)
     assert result.scores == ()
-    last = read_checkpoint(tmp_path / "run" / "last.pt", torch.device("cpu"))["average"]
+    last = read_checkpoint(tmp_path / "run" / "last.pt")["average"]
     assert all(torch.equal(last[name], weight) for name, weight in weights(tmp_path / "run").items())
     assert "no validation cases: the last weights are kept, and no clean-up is chosen" in notes.texts
 

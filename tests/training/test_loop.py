@@ -70,7 +70,7 @@ def test_a_resumed_run_is_the_same_bit_by_bit(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         dying.fit(new_state())
     resumed = new_state()
-    resumed.restore(read_checkpoint(tmp_path / "cut" / "last.pt", CPU.device))
+    resumed.restore(read_checkpoint(tmp_path / "cut" / "last.pt"))
     assert resumed.epoch == 3
     trainer(tmp_path / "cut").fit(resumed)
     assert torch.equal(weights(whole), weights(resumed))
@@ -92,7 +92,7 @@ def _dies_on(call, good):
 def test_the_best_averaged_weights_are_kept(tmp_path):
     scores = iter([0.7, 0.6])
     trainer(tmp_path, validate=lambda _: report(next(scores))).fit(new_state())
-    best = read_checkpoint(tmp_path / "best.pt", CPU.device)
+    best = read_checkpoint(tmp_path / "best.pt")
     assert best["dice"] == {"one": 0.7}
     assert best["epoch"] == 2
 
@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_says_so(tmp_path):
         pytest.raises(OutputError, match=r"cannot write 'best\.pt': .* last\.pt of the epoch before is whole"),
     ):
         trainer(tmp_path, witness=Filled()).fit(new_state())
-    left = read_checkpoint(tmp_path / "last.pt", CPU.device)
+    left = read_checkpoint(tmp_path / "last.pt")
     assert left["counters"]["epoch"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 

@@ -34,7 +34,7 @@ def test_a_checkpoint_restores_everything(tmp_path):
     before, after = advanced(state()), state()
     before.best_dice, before.epoch = 0.5, 7
     write_checkpoint(tmp_path / "last.pt", before.to_dict())
-    after.restore(read_checkpoint(tmp_path / "last.pt", CPU))
+    after.restore(read_checkpoint(tmp_path / "last.pt"))
     assert (after.step, after.epoch, after.best_dice, after.average.updates) == (3, 7, 0.5, 3)
     for network in ("network", "average"):
         one, other = (getattr(s, network) for s in (before, after))
@@ -48,7 +48,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
         r"another network than the configuration: 6 have another shape, such as 0.weight: \(3, 2\) instead of \(4, 2\)"
     )
     with pytest.raises(BundleError, match=differs):
-        state(width=4).restore(read_checkpoint(tmp_path / "last.pt", CPU))
+        state(width=4).restore(read_checkpoint(tmp_path / "last.pt"))
 
 
 def test_a_checkpoint_with_other_weights_names_one(tmp_path):
@@ -81,14 +81,14 @@ class Evil:
 def test_a_damaged_checkpoint_is_one_sentence(tmp_path, content):
     (tmp_path / "last.pt").write_bytes(content)
     with pytest.raises(BundleError, match="last.pt is missing or damaged"):
-        read_checkpoint(tmp_path / "last.pt", CPU)
+        read_checkpoint(tmp_path / "last.pt")
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save({"network": Evil()}, tmp_path / "last.pt")
     with pytest.raises(BundleError, match="damaged"):
-        read_checkpoint(tmp_path / "last.pt", CPU)
+        read_checkpoint(tmp_path / "last.pt")
     assert not (tmp_path / "pwned").exists()
 
 
@@ -144,7 +144,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     write_checkpoint(path, {"step": 1})
     with pytest.raises(OutputError, match="cannot write 'last.pt': .*nothing half-written"), full_disk(10_000):
         write_checkpoint(path, {"step": torch.zeros(100_000)})
-    assert read_checkpoint(path, CPU) == {"step": 1}
+    assert read_checkpoint(path) == {"step": 1}
     assert list(tmp_path.iterdir()) == [path]
 
 
