@@ -78,9 +78,11 @@ def _head(bundle: Bundle, form: ExportForm, places: Sequence[str]) -> Iterator[s
     yield f"Outlines {', '.join(scheme.targets)}. Written by medseg {medseg.__version__} as {form.value}; medseg is not"
     yield f"needed to run it. `{FACTS}` says all that follows in numbers. For research only: not a medical device.\n"
     if len(places) > 1:
-        what = "logits" if bundle.config.inference.average == "logits" else "probabilities"
+        logits = _averages_logits(bundle)
+        what = "logits" if logits else "probabilities"
+        other = "; of networks with other windows or voxels, that of the probabilities" if logits else ""
         yield f"There are {len(places)} networks, in {', '.join(f'`{place}`' for place in places)}: compute the"
-        yield f"{what} of each, and take their mean. What follows is of the first; the file knows the others.\n"
+        yield f"{what} of each, and take their mean{other}. What follows is of the first; the file knows the others.\n"
     if bundle.localiser is not None:
         yield "medseg first finds the region to look at by a small network, which is not here: give the whole image, or"
         yield "a box around what is to be outlined.\n"
@@ -89,6 +91,10 @@ def _head(bundle: Bundle, form: ExportForm, places: Sequence[str]) -> Iterator[s
     yield _LINES[form].format(
         shape=input_shape(member, member.config.sampling.patch), file=_file(form, places[0]), classes=_classes(bundle)
     )
+
+
+def _averages_logits(bundle: Bundle) -> bool:
+    return bundle.config.inference.average == "logits"
 
 
 def _file(form: ExportForm, place: str) -> str:
@@ -174,7 +180,7 @@ def _outputs(bundle: Bundle) -> Iterator[str]:
         yield f"Logits `(1, {len(scheme.targets)}, ...)`: {names}. A sigmoid each makes probabilities of them."
     if calibration.temperature != 1:
         yield f"Divide logits by {calibration.temperature:g} first."
-    what = "Logits" if bundle.config.inference.average == "logits" else "Probabilities"
+    what = "Logits" if _averages_logits(bundle) else "Probabilities"
     yield f"{what} of windows are blended by a Gaussian (sigma an eighth of the window), then brought back to the"
     yield "image's grid."
     steps = steps_in_words(bundle.config.postprocessing) if bundle.config.postprocessing else ()

@@ -78,7 +78,7 @@ def test_thresholds_and_several_networks_are_told():
 def test_a_model_that_averages_logits_says_so():
     one = bundle(inference={"average": "logits"}, preprocessing=PREPROCESSING | {"resampling": "nnunet"})
     text = readme(ensemble([one, one]), ExportForm.OPENVINO, ["members/0", "members/1"], [])
-    assert "compute the\nlogits of each" in text
+    assert "compute the\nlogits of each, and take their mean; of networks with other windows or voxels" in text
     assert "Logits of windows are blended" in text
     assert "more than 3 times as coarse as the finest, before it or else after it, take the nearest slice. Clip" in text
 
