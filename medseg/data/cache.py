@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import shutil
@@ -19,6 +20,7 @@ from medseg.core.files import atomic_folder, flush_folder
 from medseg.core.geometry import Box, Geometry, LengthUnit
 from medseg.core.labels import IGNORE_INDEX, LabelScheme
 from medseg.core.progress import SILENT, Progress
+from medseg.io.listing import list_files
 from medseg.transforms.preprocess import Prepared, prepare_case
 
 from .dataset import CaseFiles
@@ -118,9 +120,10 @@ class PreparedCases:
         progress.start("preparing cases", len(wanted))
         _remove_others(self._folder, {_folder_name(files.id) for files in wanted})
         opened = []
+        version = functools.cache(_version)  # many cases may lie in one large folder
         for files in wanted:
             folder = self._folder / _folder_name(files.id)
-            stamp = self._stamp(files)
+            stamp = self._stamp(files, version)
             if not _is_current(folder, stamp):
                 self._make(files, folder, stamp)
             opened.append(self._opened(files, folder, stamp))
@@ -145,12 +148,12 @@ class PreparedCases:
             prepared = prepare_case(case, self._config.preprocessing, self._config.channels, self._scheme)
             _write(folder, prepared, len(self._scheme.targets), stamp)
 
-    def _stamp(self, files: CaseFiles) -> str:
+    def _stamp(self, files: CaseFiles, version: Callable[[Path], str]) -> str:
         config = self._config
         settings = [part.model_dump_json() for part in (config.preprocessing, config.labels, *config.channels)]
         label = files.label if self._labelled else None
-        channels = sorted((name, one.component, one.series, _version(one.path)) for name, one in files.images.items())
-        sources = [channels, _version(label) if label else None]
+        channels = sorted((name, one.component, one.series, version(one.path)) for name, one in files.images.items())
+        sources = [channels, version(label) if label else None]
         return hashlib.sha256(json.dumps([_FORM, files.id, settings, sources]).encode()).hexdigest()
 
 
@@ -176,7 +179,10 @@ def _spread(mask: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 def _version(path: Path) -> str:
-    """Changes when the file does; a file that is missing is left for the reader to explain."""
+    """Changes when the file does, or any file of a folder; one that is missing is left for the reader to explain."""
+    if path.is_dir():
+        inside = json.dumps([_version(file) for file in list_files(path).files])
+        return f"{path.resolve()} {hashlib.sha256(inside.encode()).hexdigest()}"
     if not path.exists():
         return f"{path.resolve()} missing"
     facts = path.stat()

@@ -54,8 +54,9 @@ def test_times_are_as_people_say_them(seconds, text):
     assert time_text(seconds) == text
 
 
-def test_silence_says_nothing():
+def test_silence_says_nothing(capfd):
     SILENT.start("a", 1)
     SILENT.advance()
     SILENT.note("b")
     SILENT.finish()
+    assert capfd.readouterr() == ("", "")

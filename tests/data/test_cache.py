@@ -9,15 +9,19 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
+import pydicom
 import pytest
 from dataset_factories import GRID, SCHEME, case_files, write_label
 from factories import full_disk, geometry, run_config
+from network_objects import small_series
 
 import medseg.data.cache as module
+from medseg.core.case import CaseId
 from medseg.core.errors import DataError, OutputError
 from medseg.core.labels import IGNORE_INDEX, LabelScheme, Region
 from medseg.core.volume import LabelMap
 from medseg.data.cache import PreparedCases, labelled_voxels
+from medseg.data.dataset import CaseFiles, ImageFile
 from medseg.data.open_files import allow_open_files
 from medseg.io.formats import write_label_map
 
@@ -63,6 +67,21 @@ def test_a_changed_file_is_read_again(tmp_path, cases, loaded):
     _, changed = prepare(tmp_path, cases)
     assert loaded == ["a", "b", "b"]
     assert set(np.unique(changed.target)) == {0, 1}
+
+
+def test_a_changed_file_of_a_series_too(tmp_path, loaded):
+    first, *_ = small_series(tmp_path / "dicom")
+    case = CaseFiles(CaseId("a"), {"CT": ImageFile(tmp_path / "dicom")}, label=None, patient="a")
+    prepared = PreparedCases(tmp_path / "prepared", CONFIG, SCHEME, labelled=False)
+    (before,) = prepared.prepare([case])
+    before = np.array(before.image)
+    slice_ = pydicom.dcmread(first)
+    slice_.PixelData = bytes(len(slice_.PixelData))
+    slice_.save_as(first)
+    for _ in range(2):
+        (after,) = prepared.prepare([case])
+    assert loaded == ["a", "a"]
+    assert not np.array_equal(after.image, before)
 
 
 @pytest.mark.parametrize(

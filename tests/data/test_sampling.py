@@ -141,4 +141,6 @@ class TestPartlyLabelled:
     def test_a_case_that_nobody_labelled_is_no_trap(self):
         nothing = np.full((9, 9, 9), 255, np.uint8)
         case = replace(prepared_arrays(nothing, 1), labelled=labelled_voxels(nothing))
-        PatchSampler([case], (4, 4, 4), (4, 4, 4), 0.3).draw(np.random.default_rng(0))
+        patch = PatchSampler([case], (4, 4, 4), (4, 4, 4), 0.3).draw(np.random.default_rng(0))
+        assert patch.target.shape == (4, 4, 4)
+        assert (patch.target == 255).all()

@@ -75,8 +75,11 @@ def test_without_biases_too(tmp_path):
 def test_prefixes_of_wrappers_go(tmp_path):
     plan, described = models.configuration(), models.description()
     content = models.checkpoint(models.peer(plan, described), "c")
+    plain = loaded(tmp_path, plan, described, content).state_dict()
     content["network_weights"] = {f"module._orig_mod.{name}": w for name, w in content["network_weights"].items()}
-    loaded(tmp_path, plan, described, content)
+    wrapped = loaded(tmp_path, plan, described, content).state_dict()
+    assert wrapped.keys() == plain.keys()
+    assert all(torch.equal(wrapped[name], weights) for name, weights in plain.items())
 
 
 def test_what_a_checkpoint_says(tmp_path):

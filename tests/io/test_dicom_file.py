@@ -348,11 +348,19 @@ class TestSequences:
             file = read(dicom_bytes(IDENTITY, content))
             assert written(file.dataset, file.syntax) == file.dataset
 
-    def test_items_in_private_elements_are_checked(self):
-        check_sequence(b"")
-        check_sequence(item(element(0x00081155, "UI", b"1.2")) + item())
-        check_sequence(item(implicit(0x00081155, b"1.2")))
-        check_sequence(struct.pack(">HHL", 0xFFFE, 0xE000, 12) + element(0x00081155, "UI", b"1.2 ", big=True))
+    @pytest.mark.parametrize(
+        "items",
+        [
+            b"",
+            item(element(0x00081155, "UI", b"1.2")) + item(),
+            item(implicit(0x00081155, b"1.2")),
+            struct.pack(">HHL", 0xFFFE, 0xE000, 12) + element(0x00081155, "UI", b"1.2 ", big=True),
+        ],
+    )
+    def test_items_in_private_elements_are_checked(self, items):
+        check_sequence(items)
+        with pytest.raises(ReadError, match="damaged"):
+            check_sequence(items + b"123")
 
     def test_items_that_are_too_many_too_deep_or_damaged(self, monkeypatch):
         deep = b""

@@ -102,6 +102,7 @@ def test_end_of_the_node_leaves_nothing_half(tmp_path):
             wait_until(lambda: spool.used_bytes > 0)
             stack.close()
         wait_until(lambda: files_below(tmp_path / "spool") == [])
+        assert (node.stored, node.refused, spool.used_bytes) == (0, 0, 0)
 
 
 def test_second_object_before_the_first_is_answered_ends_the_association(tmp_path, monkeypatch):
@@ -151,6 +152,8 @@ def test_command_that_does_not_end_is_cut_off(tmp_path):
         for _ in range(10):
             one.dul.send_pdu(part)
         wait_until(lambda: not one.is_established)
+        assert node.stored == 0
+        assert files_below(tmp_path / "spool") == []
 
 
 def test_request_that_is_no_store_is_not_kept(tmp_path):
