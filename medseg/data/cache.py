@@ -113,7 +113,7 @@ class PreparedCases:
 
         Raises:
             DataError: If a case cannot be read or does not fit the scheme.
-            InputError: If the system does not allow that many open files.
+            InputError: If the system does not allow that many open files, or a folder holds more than a million.
         """
         wanted = list(cases)
         allow_open_files(len(_MAPPED) * len(wanted))

@@ -180,7 +180,7 @@ def test_images_whose_uids_were_emptied_are_told_apart_by_folder(tmp_path):
     assert read_series(one).geometry.shape == (9, 7, 3)
 
 
-def test_object_derived_and_pixels_is_another_file(tmp_path):
+def test_derived_object_without_series_and_pixels_is_another_file(tmp_path):
     dataset = other_object("SR", series_datasets(SMALL, voxels(SMALL))[0])
     dataset.SeriesInstanceUID = ""
     write_files(tmp_path, [dataset])
